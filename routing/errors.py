@@ -1,0 +1,125 @@
+"""The one exception tree. It lives in the lowest package so that every layer can raise from it.
+
+SwarmError                      exit code 1; the message is one line that says what to do
+├── UsageError                  exit code 2; what the user typed cannot be right
+│   └── ContextTooLong          prompt and new tokens exceed the model's context
+├── ModelError
+│   ├── ModelNotFound           neither a local directory nor a reachable Hub id
+│   ├── NotADecoder             a model without a causal decoder
+│   └── ModelUnsupported        a decoder whose blocks cannot be split or cached here
+├── IdentityError               the key file cannot be read, written or understood
+├── NetworkError
+│   ├── DaemonError             the libp2p daemon did not start, or died
+│   │   └── PortTaken           the listening port belongs to somebody else
+│   ├── PeerUnreachable         a peer does not answer at the addresses known for it
+│   ├── ClockSkew               this machine's clock differs too much from its peers'
+│   ├── PeerSilent              a peer is connected but does not answer in time
+│   └── StreamClosed            the other side went away, in the middle or between frames
+├── ProtocolError               a frame or record that breaks the schema or a bound
+├── CapacityError
+│   ├── CacheFull               a node has no room for this session's cache now
+│   └── MemoryTooSmall          the memory given does not hold what was asked for
+└── RoutingError
+    ├── BlocksNotCovered        no node serves some blocks
+    ├── WrongModel              a peer serves another model than the one asked for
+    └── ChainBroken             a hop of a running session died, stalled or refused
+"""
+
+
+class SwarmError(Exception):
+    """Root of everything this project raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(SwarmError):
+    exit_code = 2
+
+
+class ContextTooLong(UsageError):
+    pass
+
+
+class ModelError(SwarmError):
+    pass
+
+
+class ModelNotFound(ModelError):
+    pass
+
+
+class NotADecoder(ModelError):
+    pass
+
+
+class ModelUnsupported(ModelError):
+    pass
+
+
+class IdentityError(SwarmError):
+    pass
+
+
+class NetworkError(SwarmError):
+    pass
+
+
+class DaemonError(NetworkError):
+    pass
+
+
+class PortTaken(DaemonError):
+    pass
+
+
+class PeerUnreachable(NetworkError):
+    pass
+
+
+class ClockSkew(NetworkError):
+    pass
+
+
+class PeerSilent(NetworkError):
+    pass
+
+
+class StreamClosed(NetworkError):
+    pass
+
+
+class ProtocolError(SwarmError):
+    pass
+
+
+class CapacityError(SwarmError):
+    pass
+
+
+class CacheFull(CapacityError):
+    pass
+
+
+class MemoryTooSmall(CapacityError):
+    pass
+
+
+class RoutingError(SwarmError):
+    pass
+
+
+class BlocksNotCovered(RoutingError):
+    pass
+
+
+class WrongModel(RoutingError):
+    pass
+
+
+class ChainBroken(RoutingError):
+    """``peer_id`` is the hop at fault, None if unknown; ``reason`` is what it or the network said."""
+
+    def __init__(self, message: str, peer_id: str | None = None, reason: SwarmError | None = None) -> None:
+        super().__init__(message)
+        self.peer_id = peer_id
+        self.reason = reason

@@ -1,0 +1,101 @@
+"""What one reader of the directory knew of the swarm at one moment; everything in routing is a function of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from routing.span import Span
+
+
+class NodeState(StrEnum):
+    """A node's life: JOINING → LOADING → MEASURING → ONLINE → DRAINING → OFFLINE."""
+
+    JOINING = "joining"
+    LOADING = "loading"
+    MEASURING = "measuring"
+    ONLINE = "online"
+    DRAINING = "draining"
+    OFFLINE = "offline"
+
+
+_CLAIMING = frozenset({NodeState.LOADING, NodeState.MEASURING, NodeState.ONLINE})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node as its own signed record describes it.
+
+    Cache is counted in block-tokens: the keys and values of one token in one block. A session of at most T
+    tokens on m blocks reserves T·m of them.
+    """
+
+    peer_id: str
+    addresses: tuple[str, ...]
+    """Multiaddrs, each with the /p2p/ part."""
+    state: NodeState
+    span: Span
+    memory_bytes: int
+    """Memory the owner gives: M_j of arXiv 2604.14993."""
+    block_bytes: int
+    """Weights of one block: s_m."""
+    token_bytes: int
+    """Cache of one token in one block."""
+    cache_tokens: int
+    """Block-tokens that fit beside the weights."""
+    free_tokens: int
+    """Block-tokens not reserved by any session."""
+    prefill_seconds: float
+    """Measured compute time per prompt token and block."""
+    decode_seconds: float
+    """Measured compute time per decode step and block."""
+    running: int = 0
+    """Sessions that hold cache now."""
+    dtype: str = "float32"
+    version: str = ""
+    """Software version of the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All live nodes of one model, as read at ``taken_at`` (unix seconds)."""
+
+    model: str
+    """Model fingerprint."""
+    nodes: tuple[NodeView, ...]
+    taken_at: float
+
+    def age(self, now: float) -> float:
+        """Seconds between the reading and ``now``."""
+        return max(0.0, now - self.taken_at)
+
+    def online(self) -> tuple[NodeView, ...]:
+        return tuple(node for node in self.nodes if node.state is NodeState.ONLINE)
+
+    def replicas(self, blocks: int) -> list[int]:
+        """How many online nodes host each of the model's ``blocks`` blocks."""
+        return _count(self.online(), blocks)
+
+    def claimed(self, blocks: int) -> list[int]:
+        """Like replicas(), but counts nodes that are still loading too: what a newcomer should not duplicate."""
+        return _count([node for node in self.nodes if node.state in _CLAIMING], blocks)
+
+    def missing(self, blocks: int) -> list[Span]:
+        """The maximal ranges of blocks that no online node hosts."""
+        gaps: list[Span] = []
+        start: int | None = None
+        for block, count in enumerate([*self.replicas(blocks), 1]):
+            if count == 0 and start is None:
+                start = block
+            elif count and start is not None:
+                gaps.append(Span(start, block))
+                start = None
+        return gaps
+
+
+def _count(nodes: list[NodeView] | tuple[NodeView, ...], blocks: int) -> list[int]:
+    counts = [0] * blocks
+    for node in nodes:
+        for block in range(node.span.start, min(node.span.end, blocks)):
+            counts[block] += 1
+    return counts

@@ -1,0 +1,46 @@
+"""A contiguous range of transformer blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from routing.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Blocks ``start`` to ``end - 1``, counted from 0; never empty.
+
+    Written ``start:end``. Raises UsageError for a range that holds no block.
+    """
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise UsageError(f"blocks {self.start}:{self.end} hold no block; write START:END with 0 <= START < END")
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        return f"{self.start}:{self.end}"
+
+    def __contains__(self, block: int) -> bool:
+        return self.start <= block < self.end
+
+    def covers(self, other: Span) -> bool:
+        """True if every block of ``other`` is in this span."""
+        return self.start <= other.start and other.end <= self.end
+
+    def blocks(self) -> range:
+        return range(self.start, self.end)
+
+    @classmethod
+    def parse(cls, text: str) -> Span:
+        """Read ``START:END``; raises UsageError for anything else."""
+        start, colon, end = text.partition(":")
+        if not (colon and start.isdecimal() and end.isdecimal()):
+            raise UsageError(f"'{text}' is not a range of blocks; write START:END, for example 0:12")
+        return cls(int(start), int(end))

@@ -1,0 +1,101 @@
+"""Which way a session goes."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing import Hop, NodeState, NodeView, Span, fastest_chain
+from routing.errors import BlocksNotCovered, CacheFull
+from tests.routing.nodes import node, swarm
+
+BLOCKS = 6
+
+
+def route(*nodes: NodeView, tokens: int = 10, hop: float = 0.01, excluded: tuple[str, ...] = ()) -> list[str]:
+    chain = fastest_chain(swarm(*nodes), BLOCKS, tokens, lambda _: hop, excluded)
+    return [f"{hop.node.peer_id} {hop.span}" for hop in chain]
+
+
+def test_a_chain_covers_every_block_once_and_in_order() -> None:
+    assert route(node("b", 2, 4), node("a", 0, 2), node("c", 4, 6)) == ["a 0:2", "b 2:4", "c 4:6"]
+
+
+def test_overlapping_nodes_leave_a_block_to_the_first_that_hosts_it() -> None:
+    assert route(node("a", 0, 4), node("b", 2, 6)) == ["a 0:4", "b 4:6"]
+
+
+def test_one_slow_hop_less_beats_faster_blocks() -> None:
+    whole = node("whole", 0, 6, decode_seconds=0.002)
+    assert route(whole, node("a", 0, 3), node("b", 3, 6), hop=0.1) == ["whole 0:6"]
+    assert route(whole, node("a", 0, 3), node("b", 3, 6), hop=0.001) == ["a 0:3", "b 3:6"]
+
+
+def test_a_full_node_is_passed_by() -> None:
+    assert route(node("a", 0, 6, free_tokens=59), node("b", 0, 6, decode_seconds=1.0)) == ["b 0:6"]
+
+
+def test_a_node_needs_room_only_for_the_blocks_it_processes() -> None:
+    assert route(node("a", 0, 4), node("b", 2, 6, free_tokens=20)) == ["a 0:4", "b 4:6"]
+
+
+def test_missing_blocks_are_named() -> None:
+    with pytest.raises(BlocksNotCovered, match="2:4, 5:6"):
+        route(node("a", 0, 2), node("b", 4, 5))
+
+
+def test_nodes_that_are_not_online_do_not_count() -> None:
+    with pytest.raises(BlocksNotCovered, match="0:6"):
+        route(node("a", 0, 6, state=NodeState.DRAINING))
+
+
+def test_an_excluded_node_counts_as_missing() -> None:
+    with pytest.raises(BlocksNotCovered, match="0:6"):
+        route(node("a", 0, 6), excluded=("a",))
+
+
+def test_a_covered_but_full_swarm_says_so() -> None:
+    with pytest.raises(CacheFull, match="full"):
+        route(node("a", 0, 6, free_tokens=0))
+
+
+spans = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, BLOCKS)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+nodes = st.lists(st.tuples(spans, st.floats(0.001, 1.0), st.integers(0, 100)), max_size=5).map(
+    lambda rows: [
+        node(str(index), *span, decode_seconds=seconds, free_tokens=free)
+        for index, (span, seconds, free) in enumerate(rows)
+    ]
+)
+
+
+@given(nodes)
+def test_no_other_chain_is_faster(candidates: list[NodeView]) -> None:
+    costs = [
+        cost
+        for count in range(1, len(candidates) + 1)
+        for order in itertools.permutations(candidates, count)
+        if (cost := _cost_of(order)) is not None
+    ]
+    try:
+        chain = fastest_chain(swarm(*candidates), BLOCKS, 10, lambda _: 0.01)
+    except (BlocksNotCovered, CacheFull):
+        assert not costs
+        return
+    assert _seconds(chain) == pytest.approx(min(costs))
+
+
+def _seconds(chain: tuple[Hop, ...]) -> float:
+    return sum(0.01 + hop.node.decode_seconds * len(hop.span) for hop in chain)
+
+
+def _cost_of(order: tuple[NodeView, ...]) -> float | None:
+    """Time of the chain that visits these nodes in this order, or None if they form no chain."""
+    boundary, hops = 0, []
+    for candidate in order:
+        end = min(candidate.span.end, BLOCKS)
+        if not candidate.span.start <= boundary < end or candidate.free_tokens < 10 * (end - boundary):
+            return None
+        hops.append(Hop(candidate, Span(boundary, end)))
+        boundary = end
+    return _seconds(tuple(hops)) if boundary == BLOCKS else None
