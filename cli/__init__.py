@@ -1,0 +1,1 @@
+"""The ``swarm`` command: what a person types and sees."""

@@ -1,0 +1,60 @@
+"""``swarm demo``: a whole swarm on this machine, for a first look."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from itertools import pairwise
+from typing import Annotated
+
+import typer
+
+from cli import logs, options
+from cli.errors import reported
+from routing import Span
+from routing.errors import UsageError
+
+PROMPT = "The list type"
+
+
+def demo(
+    prompt: Annotated[str, typer.Argument(help="What to continue.")] = PROMPT,
+    nodes: Annotated[int, typer.Option(min=1, help="Node processes to start.")] = 3,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 96,
+    debug: options.Debug = False,
+) -> None:
+    """Start a swarm of node processes on the bundled model, write some text through it, and end it."""
+    logs.configure(debug)
+    with reported(debug):
+        from cli.generation import Sampling, check_length, encode, run_generation
+        from cli.notice import tell
+        from swarm_node.client import describe_route
+        from swarm_node.local_swarm import LocalSwarm
+        from swarm_node.model_source import ModelSource
+        from swarm_node.remote_model import connect
+
+        path = str(files("swarm_node") / "demo_model")
+        source = ModelSource.open(path)
+        if nodes > source.blocks:
+            raise UsageError(f"the demo model has {source.blocks} blocks: at most {source.blocks} nodes can share them")
+        prompt_ids, tokenizer = encode(source, prompt, None)
+        check_length(source, len(prompt_ids), max_new_tokens)
+        sampling = Sampling(max_new_tokens=max_new_tokens, do_sample=True, temperature=0.7, top_p=0.9, seed=1)
+        with LocalSwarm(path, ("--threads", "1", "--dtype", "float32")) as swarm:
+            print(f"Starting {nodes} nodes …", file=sys.stderr)
+            for node in swarm.start(even_spans(source.blocks, nodes)):
+                print(f"  blocks {node.span}: process {node.process.pid} at {node.address}", file=sys.stderr)
+            with connect(source, [swarm.address], dtype="float32", timeout=30.0, notice=tell) as model:
+                print(f"\n{prompt}", end="", flush=True)
+                generated = run_generation(model, prompt_ids, tokenizer, sampling, show=True)
+            print(
+                f"\nroute: {describe_route(generated.route)}\n{len(generated.token_ids)} tokens, "
+                f"{generated.tokens_per_second:.1f} per second, first after {generated.first_token_seconds:.2f} s",
+                file=sys.stderr,
+            )
+
+
+def even_spans(blocks: int, nodes: int) -> list[Span]:
+    """The blocks cut into ``nodes`` spans that differ by at most one block."""
+    bounds = [blocks * index // nodes for index in range(nodes + 1)]
+    return [Span(start, end) for start, end in pairwise(bounds)]

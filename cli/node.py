@@ -1,0 +1,100 @@
+"""``swarm node``: serve some of a model's blocks."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import logs, options
+from cli.errors import reported
+from cli.sizes import parse_bytes
+from routing import NodeState, Span
+from routing.errors import UsageError
+
+if TYPE_CHECKING:
+    import trio
+
+    from swarm_node.node import Node
+
+
+def node(
+    model: options.Model,
+    blocks: Annotated[
+        str | None, typer.Option(metavar="START:END", help="Blocks to serve; default: chosen by memory and need.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory to give, for example 6GiB; default: half of what is free."),
+    ] = None,
+    initial_peers: options.InitialPeers = None,
+    new_swarm: Annotated[bool, typer.Option("--new-swarm", help="Be the first node to serve this model.")] = False,
+    host: Annotated[str, typer.Option(help="IPv4 address to listen on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on; 0 takes a free one.")] = 0,
+    identity: Annotated[Path | None, typer.Option(help="Key file of this node; made if it does not exist.")] = None,
+    dtype: options.DtypeOption = options.Dtype.auto,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.")] = "auto",
+    threads: options.Threads = None,
+    revision: options.Revision = None,
+    debug: options.Debug = False,
+) -> None:
+    """Serve some of a model's blocks until Ctrl-C; a second Ctrl-C does not wait for running sessions."""
+    logs.configure(debug)
+    with reported(debug):
+        span = Span.parse(blocks) if blocks else None
+        memory_bytes = parse_bytes(memory) if memory else None
+        peers = options.peers_of(initial_peers)
+        if not peers and not new_swarm:
+            raise UsageError("give --initial-peers ADDRESS to join a swarm, or --new-swarm to start one")
+
+        import torch
+        import trio
+
+        from cli.node_view import show_node
+        from swarm_node.identity_file import claimed_identity
+        from swarm_node.node import Node, NodeOptions
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        with claimed_identity(identity) as identity_path, show_node() as show:
+            node = Node(
+                NodeOptions(
+                    model=model,
+                    identity=identity_path,
+                    revision=revision,
+                    blocks=span,
+                    memory_bytes=memory_bytes,
+                    initial_peers=peers,
+                    new_swarm=new_swarm,
+                    host=host,
+                    port=port,
+                    dtype=dtype.value,
+                    device=device,
+                ),
+                show,
+            )
+            trio.run(_run, node)
+
+
+async def _run(node: Node) -> None:
+    import trio
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_obey_signals, node, nursery.cancel_scope)
+        await node.run()
+        nursery.cancel_scope.cancel()
+
+
+async def _obey_signals(node: Node, scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
+    """The first SIGINT or SIGTERM drains a node that serves; any other ends it at once."""
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            if node.state is NodeState.ONLINE:
+                node.drain()
+            else:
+                scope.cancel()

@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from routing.errors import UsageError
+
+
+class Dtype(StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Directory of a model, or its Hub id.", envvar="SWARM_MODEL")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")]
+InitialPeers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--initial-peers",
+        metavar="ADDRESS",
+        help="Multiaddress of a node in the swarm, ending in /p2p/ID. Several: repeat, or separate by commas.",
+        envvar="SWARM_INITIAL_PEERS",
+    ),
+]
+DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Number format; auto is the model's own.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for computing; default: all cores.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for missing blocks or a free place.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Log everything and show tracebacks.", envvar="SWARM_DEBUG")]
+
+
+def peers_of(given: list[str] | None) -> tuple[str, ...]:
+    """The addresses of repeated and comma-separated --initial-peers."""
+    return tuple(address for part in given or [] for address in part.split(",") if address)
+
+
+def required_peers(given: list[str] | None) -> tuple[str, ...]:
+    """Raises UsageError if there is none: a client cannot find a swarm by itself."""
+    peers = peers_of(given)
+    if not peers:
+        raise UsageError("give --initial-peers ADDRESS: a node prints its address when it is ONLINE")
+    return peers

@@ -1,0 +1,129 @@
+"""``swarm status``: which nodes serve which blocks."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import logs, options
+from cli.errors import reported
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from routing import Snapshot
+    from swarm_node.model_source import ModelSource
+
+
+def status(
+    model: options.Model,
+    initial_peers: options.InitialPeers = None,
+    json_output: options.Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
+    revision: options.Revision = None,
+    debug: options.Debug = False,
+) -> None:
+    """Show the coverage of every block, the nodes, and the room they have."""
+    logs.configure(debug)
+    with reported(debug):
+        peers = options.required_peers(initial_peers)
+
+        import trio
+
+        from swarm_node.model_source import ModelSource
+
+        source = ModelSource.open(model, revision)
+        trio.run(_show, source, peers, json_output, watch)
+
+
+async def _show(source: ModelSource, peers: tuple[str, ...], json_output: bool, watch: bool) -> None:
+    import trio
+    from rich.console import Console
+    from rich.live import Live
+
+    from cli.notice import tell
+    from swarm_node.client import open_client
+    from swarm_node.settings import ANNOUNCE_SECONDS
+
+    async with open_client(source, peers, timeout=0.0, notice=tell) as client:
+        snapshot = await client.current_swarm()
+        if watch and not json_output:
+            with Live(swarm_view(snapshot, source)) as live:
+                while True:
+                    await trio.sleep(ANNOUNCE_SECONDS)
+                    live.update(swarm_view(await client.current_swarm(), source))
+        while True:
+            if json_output:
+                print(json.dumps(as_json(snapshot, source)), flush=True)
+            else:
+                Console().print(swarm_view(snapshot, source))
+            if not watch:
+                return
+            await trio.sleep(ANNOUNCE_SECONDS)
+            snapshot = await client.current_swarm()
+
+
+def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
+    """What --json prints, one object for each look."""
+    return {
+        "model": source.name,
+        "fingerprint": snapshot.model,
+        "blocks": source.blocks,
+        "replicas": snapshot.replicas(source.blocks),
+        "missing": [str(span) for span in snapshot.missing(source.blocks)],
+        "age_seconds": round(snapshot.age(time.time()), 3),
+        "nodes": [
+            {
+                "peer_id": node.peer_id,
+                "addresses": list(node.addresses),
+                "state": node.state.value,
+                "start": node.span.start,
+                "end": node.span.end,
+                "dtype": node.dtype,
+                "memory_bytes": node.memory_bytes,
+                "cache_tokens": node.cache_tokens,
+                "free_tokens": node.free_tokens,
+                "running": node.running,
+                "prefill_seconds": node.prefill_seconds,
+                "decode_seconds": node.decode_seconds,
+                "version": node.version,
+            }
+            for node in snapshot.nodes
+        ],
+    }
+
+
+def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
+    """Coverage and nodes for people."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from routing import describe_blocks
+    from swarm_node.chain import short_id
+
+    replicas = snapshot.replicas(source.blocks)
+    missing = snapshot.missing(source.blocks)
+    coverage = Text("replicas per block: ")
+    for count in replicas:
+        coverage.append("·" if count == 0 else str(min(count, 9)), style="red" if count == 0 else "green")
+    verdict = Text(
+        f"blocks {describe_blocks(missing)} are served by nobody" if missing else "every block is served",
+        style="red" if missing else "green",
+    )
+    table = Table("node", "state", "blocks", "dtype", "sessions", "free cache", "ms per block", box=None)
+    for node in sorted(snapshot.nodes, key=lambda node: (node.span, node.peer_id)):
+        free = f"{node.free_tokens / node.cache_tokens:.0%}" if node.cache_tokens else "-"
+        table.add_row(
+            f"…{short_id(node.peer_id)}",
+            node.state.value,
+            str(node.span),
+            node.dtype,
+            str(node.running),
+            free,
+            f"{node.decode_seconds * 1e3:.2f}",
+        )
+    return Group(Text(f"{source.name}: {source.blocks} blocks, {len(snapshot.nodes)} nodes"), coverage, verdict, table)

@@ -1,0 +1,26 @@
+"""Become another program that dies when its parent does: ``python die_with_parent.py PARENT PROGRAM [ARGUMENT …]``.
+
+A program of its own rather than code between fork and exec: in a process with threads, which every node is, such code
+may find a lock held for ever by a thread that was not copied.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(parent: str, *command: str) -> None:
+    """Never returns. Linux only."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it died before the signal was set
+        sys.exit(1)
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

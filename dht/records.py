@@ -1,0 +1,154 @@
+"""What a node publishes of itself: a compact, versioned, bounded record, believed only after it was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgpack
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from dht.multiaddr import PeerAddress, check_dialable, decode, encode
+from dht.settings import ADDRESS_BYTES, ADDRESSES, RECORD_BYTES
+from routing.errors import ProtocolError, UsageError
+from routing.snapshot import NodeState, NodeView
+from routing.span import Span
+
+RECORD_VERSION = 1
+
+_STATES = (
+    NodeState.JOINING,
+    NodeState.LOADING,
+    NodeState.MEASURING,
+    NodeState.ONLINE,
+    NodeState.DRAINING,
+    NodeState.OFFLINE,
+)
+"""States by the number they have in records; numbers are only ever added."""
+
+Bytes = Annotated[int, Field(ge=0, le=2**50)]
+Tokens = Annotated[int, Field(ge=0, le=2**50)]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+Block = Annotated[int, Field(ge=0, le=2**16)]
+
+
+class NodeRecord(BaseModel):
+    """One node's description of itself as it travels: a msgpack list of these fields in this order.
+
+    Whose it is follows from where it was published. Every number is finite and bounded, texts are plain, and addresses
+    can be called, so that nothing behind this needs to look at them again.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    version: int = Field(ge=RECORD_VERSION, le=RECORD_VERSION)
+    state: int = Field(ge=0, lt=len(_STATES))
+    start: Block
+    end: Block
+    memory_bytes: Bytes
+    block_bytes: Bytes
+    token_bytes: Bytes
+    cache_tokens: Tokens
+    free_tokens: Tokens
+    prefill_seconds: Seconds
+    decode_seconds: Seconds
+    running: int = Field(ge=0, le=2**20)
+    dtype: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,16}\z")]
+    software: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9.+!_-]{0,48}\z")]
+    addresses: Annotated[list[Annotated[bytes, Field(max_length=ADDRESS_BYTES)]], Field(max_length=ADDRESSES)]
+    """Multiaddresses in bytes, without the /p2p/ part of the node itself."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> NodeRecord:
+        if self.start >= self.end:
+            raise ValueError("the span holds no block")
+        if self.free_tokens > self.cache_tokens:
+            raise ValueError("more cache is free than there is")
+        for address in self.addresses:
+            check_dialable(decode(address))
+        return self
+
+    @classmethod
+    def from_view(cls, view: NodeView) -> NodeRecord:
+        """The record that describes ``view``, with its first addresses. Raises ProtocolError if it breaks a bound."""
+        return cls._checked(
+            {
+                "version": RECORD_VERSION,
+                "state": _STATES.index(view.state),
+                "start": view.span.start,
+                "end": view.span.end,
+                "memory_bytes": view.memory_bytes,
+                "block_bytes": view.block_bytes,
+                "token_bytes": view.token_bytes,
+                "cache_tokens": view.cache_tokens,
+                "free_tokens": view.free_tokens,
+                "prefill_seconds": view.prefill_seconds,
+                "decode_seconds": view.decode_seconds,
+                "running": view.running,
+                "dtype": view.dtype,
+                "software": view.version,
+                "addresses": _transports(view.addresses[:ADDRESSES], view.peer_id),
+            }
+        )
+
+    def to_view(self, peer_id: str) -> NodeView:
+        """What the node ``peer_id`` says of itself in this record."""
+        return NodeView(
+            peer_id=peer_id,
+            addresses=tuple(f"{decode(address)}/p2p/{peer_id}" for address in self.addresses),
+            state=_STATES[self.state],
+            span=Span(self.start, self.end),
+            memory_bytes=self.memory_bytes,
+            block_bytes=self.block_bytes,
+            token_bytes=self.token_bytes,
+            cache_tokens=self.cache_tokens,
+            free_tokens=self.free_tokens,
+            prefill_seconds=self.prefill_seconds,
+            decode_seconds=self.decode_seconds,
+            running=self.running,
+            dtype=self.dtype,
+            version=self.software,
+        )
+
+    def encode(self) -> bytes:
+        packed: bytes = msgpack.packb([getattr(self, name) for name in type(self).model_fields])
+        return packed
+
+    @classmethod
+    def decode(cls, packed: bytes) -> NodeRecord:
+        """Raises ProtocolError unless ``packed`` is exactly one record that keeps every bound."""
+        if len(packed) > RECORD_BYTES:
+            raise ProtocolError(f"a record of {len(packed)} bytes is longer than {RECORD_BYTES}")
+        try:
+            values: Any = msgpack.unpackb(packed, max_array_len=64, max_map_len=0, max_ext_len=0)
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+            raise ProtocolError(f"a record is not msgpack: {error!r}") from None
+        if not isinstance(values, list) or not values:
+            raise ProtocolError("a record is not a list")
+        if values[0] != RECORD_VERSION:
+            raise ProtocolError(f"a record of version {str(values[0])[:20]!r}, not {RECORD_VERSION}")
+        if len(values) != len(cls.model_fields):
+            raise ProtocolError(f"a record of {len(values)} fields, not {len(cls.model_fields)}")
+        return cls._checked(dict(zip(cls.model_fields, values, strict=True)))
+
+    @classmethod
+    def _checked(cls, fields: dict[str, Any]) -> NodeRecord:
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "record"
+            raise ProtocolError(f"bad record: {where}: {first['msg']}") from None
+
+
+def _transports(addresses: Sequence[str], peer_id: str) -> list[bytes]:
+    encoded = []
+    for text in addresses:
+        try:
+            address = PeerAddress.parse(text)
+        except UsageError as error:
+            raise ProtocolError(f"bad record: {error}") from None
+        if address.peer_id != peer_id:
+            raise ProtocolError(f"bad record: {text} is the address of another peer")
+        encoded.append(encode(address.transport))
+    return encoded

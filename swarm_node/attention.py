@@ -1,0 +1,187 @@
+"""Attention over a flattened batch: rows of many sessions in one sequence, each attending to its own cache.
+
+Registered with transformers under the name FLATTENED. As no mask function has that name, transformers builds no mask.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from transformers import PreTrainedConfig
+from transformers.cache_utils import get_layer_types_and_kwargs
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from swarm_node.cache import SequenceCache
+
+FLATTENED = "swarm_flattened"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back the tokens of one block see; None is without that limit."""
+
+    window: int | None = None
+    """Tokens, the attending one included."""
+    chunk: int | None = None
+    """Tokens see only those of their own chunk of this many positions."""
+
+    @property
+    def limited(self) -> bool:
+        return self.window is not None or self.chunk is not None
+
+    def first(self, position: int) -> int:
+        """The first position that the token at ``position`` sees."""
+        first = 0
+        if self.window is not None:
+            first = max(first, position - self.window + 1)
+        if self.chunk is not None:
+            first = max(first, position // self.chunk * self.chunk)
+        return first
+
+    def mask(self, start: int, end: int, first: int, device: torch.device) -> torch.Tensor:
+        """Which of positions ``first:end`` each of ``start:end`` sees: bool [end - start, end - first]."""
+        seeing = torch.arange(start, end, device=device)[:, None]
+        seen = torch.arange(first, end, device=device)[None]
+        mask = seen <= seeing
+        if self.window is not None:
+            mask &= seen > seeing - self.window
+        if self.chunk is not None:
+            mask &= seen // self.chunk == seeing // self.chunk
+        return mask
+
+
+def block_reaches(config: PreTrainedConfig) -> tuple[Reach, ...]:
+    """The reach of each block of a model."""
+    types, options = get_layer_types_and_kwargs(config.get_text_config())
+    return tuple(
+        Reach(
+            window=option.get("sliding_window") if kind == "sliding_attention" else None,
+            chunk=option.get("sliding_window") if kind == "chunked_attention" else None,
+        )
+        for kind, option in zip(types, options, strict=True)
+    )
+
+
+class _Batch(threading.local):
+    """The flattened batch that this thread runs; transformers has no argument to hand it through."""
+
+    rows: Sequence[tuple[SequenceCache, int]] | None = None
+    reaches: Sequence[Reach] = ()
+
+
+_batch = _Batch()
+
+
+@contextmanager
+def attending(rows: Sequence[tuple[SequenceCache, int]], reaches: Sequence[Reach]) -> Iterator[None]:
+    """Inside, this thread's flattened attention works on ``rows``: each a cache and how many tokens it gets."""
+    _batch.rows, _batch.reaches = rows, reaches
+    try:
+        yield
+    finally:
+        _batch.rows, _batch.reaches = None, ()
+
+
+def flattened_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention as transformers calls it: query, key and value are [1, heads, tokens, width] over all rows.
+
+    Returns [1, tokens, heads, width].
+    """
+    if _batch.rows is None:
+        raise RuntimeError("flattened attention runs only inside attending()")
+    reach = _batch.reaches[module.layer_idx]
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    outputs, offset = [], 0
+    for cache, tokens in _batch.rows:
+        part = slice(offset, offset + tokens)
+        start, offset = cache.length, offset + tokens
+        keys, values = cache.write(module.layer_idx, key[0, :, part], value[0, :, part])
+        first = reach.first(start)
+        attend = _plain if softcap is None and s_aux is None else _capped
+        outputs.append(
+            attend(query[0, :, part], keys[:, first:], values[:, first:], _Place(start, first, reach),
+                   scaling, softcap, s_aux)
+        )  # fmt: skip
+    return torch.cat(outputs, dim=1).transpose(0, 1)[None], None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the queries stand and where the keys begin."""
+
+    start: int
+    first: int
+    reach: Reach
+
+    def mask(self, tokens: int, device: torch.device) -> torch.Tensor | None:
+        if tokens == 1:
+            return None  # the keys begin where this token's sight does
+        return self.reach.mask(self.start, self.start + tokens, self.first, device)
+
+
+def _plain(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, place: _Place, scaling: float, *_: Any
+) -> torch.Tensor:
+    """query [heads, tokens, width] over keys and values [key heads, seen, width], by torch's fused kernel."""
+    heads, tokens, _width = query.shape
+    groups = heads // keys.shape[0]
+    if tokens == 1 and groups > 1:
+        # The heads that share keys become rows of one product, which reads the cache once instead of once per head.
+        packed = query.reshape(1, keys.shape[0], groups, -1)
+        output = functional.scaled_dot_product_attention(packed, keys[None], values[None], scale=scaling)
+        return output.reshape(heads, 1, -1)
+    causal = tokens > 1 and place.start == place.first == 0 and not place.reach.limited
+    return functional.scaled_dot_product_attention(
+        query[None],
+        keys[None],
+        values[None],
+        attn_mask=None if causal else place.mask(tokens, query.device),
+        is_causal=causal,
+        scale=scaling,
+        enable_gqa=groups > 1,
+    )[0]
+
+
+def _capped(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    place: _Place,
+    scaling: float,
+    softcap: float | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
+    """As _plain, with the scores softly capped, or with a sink per head that takes its share of the attention."""
+    heads, tokens, _width = query.shape
+    groups = heads // keys.shape[0]
+    scores = query @ keys.repeat_interleave(groups, dim=0).transpose(1, 2) * scaling
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    mask = place.mask(tokens, query.device)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    if sinks is not None:
+        scores = torch.cat([scores, sinks.to(scores.dtype).reshape(-1, 1, 1).expand(-1, tokens, 1)], dim=-1)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    if sinks is not None:
+        weights = weights[..., :-1]
+    return weights @ values.repeat_interleave(groups, dim=0)
+
+
+ALL_ATTENTION_FUNCTIONS.register(FLATTENED, flattened_attention)

@@ -1,0 +1,196 @@
+"""A run of consecutive blocks with weights, and one step of many sessions through them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from routing.errors import ProtocolError
+from routing.span import Span
+from swarm_node.attention import FLATTENED, attending, block_reaches
+from swarm_node.cache import SequenceCache
+from swarm_node.footprint import BlockShapes
+from swarm_node.layer_list import LayerList
+from swarm_node.pruning import as_block_output, hidden_argument
+from swarm_node.quiet import quiet
+from swarm_node.rectangle import RectangleCache
+from swarm_node.rope import VariableRope
+
+
+class CachePath(StrEnum):
+    """How the rows of a step run together."""
+
+    FLATTENED = "flattened"
+    """All rows in one sequence, through our own attention function: the fast way."""
+    RECTANGLE = "rectangle"
+    """Rows of equal length side by side, left-padded, through the model's own attention: the way that always works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One session's part of a step: its cache and how many tokens come after those already in it."""
+
+    cache: SequenceCache
+    tokens: int
+    horizon: int | None = None
+    """Length of the sequence at the end of the whole step that this row is a slice of; None if it is no slice.
+    Models whose rotary frequencies change with length need it to treat every slice alike."""
+
+    @property
+    def end(self) -> int:
+        return self.cache.length + self.tokens
+
+    @property
+    def reach(self) -> int:
+        return max(self.end, self.horizon or 0)
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One forward through the blocks of ``span``."""
+
+    span: Span
+    hidden: torch.Tensor
+    output: torch.Tensor | None = None
+
+
+class BlockSpan:
+    """The blocks of ``span`` of one model, ready to run.
+
+    It runs the model's own forward, puts the hidden state in before the first block and takes it out after the
+    last, so that masks and positions stay the model's business. Owned by whoever loaded it; holds the weights and
+    ends when it is dropped. Not for two threads at once; caches belong to the sessions, not to the span.
+    """
+
+    def __init__(self, model: Any, span: Span, shapes: BlockShapes) -> None:
+        self.span = span
+        self.hidden_size = shapes.hidden_size
+        self.shapes = shapes
+        self._model = model
+        self._own_attention: str = model.config.get_text_config()._attn_implementation
+        self._layers = LayerList.find(model)
+        self._accepts = frozenset(inspect.signature(self._layers.owner.forward).parameters)
+        self.reaches = block_reaches(model.config)
+        self._rope = VariableRope(model)
+        self._visit: _Visit | None = None
+        for index in span.blocks():
+            block = self._layers[index]
+            block.forward = self._gated(index, block.forward)
+        weight = next(self._layers[span.start].parameters())
+        self.dtype: torch.dtype = weight.dtype
+        self.device: torch.device = weight.device
+        self.path = CachePath.RECTANGLE
+        """How steps run; take() changes it."""
+
+    def take(self, path: CachePath) -> bool:
+        """Run steps by ``path`` from now on. False, and no change, if the model's attention cannot be exchanged."""
+        wanted = FLATTENED if path is CachePath.FLATTENED else self._own_attention
+        with quiet():
+            self._model.set_attn_implementation(wanted)
+        config: Any = self._layers.owner.config
+        if config._attn_implementation != wanted:
+            return False
+        self.path = path
+        return True
+
+    def new_cache(self, max_tokens: int) -> SequenceCache:
+        """An empty cache for one session; it takes memory as it fills."""
+        return SequenceCache(max_tokens)
+
+    @torch.inference_mode()
+    def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor:
+        """Run the tokens of all rows through the blocks of ``span`` (by default, all hosted ones).
+
+        ``hidden`` is [tokens of all rows, hidden size], row after row, and so is what comes back, in the dtype and on
+        the device of the span. The caches of the rows grow by their tokens; if this raises, none has grown.
+        Raises ProtocolError if ``span`` is not hosted here.
+        """
+        span = self.span if span is None else span
+        if not self.span.covers(span):
+            raise ProtocolError(f"blocks {span} are not among the hosted {self.span}")
+        if hidden.shape != (sum(row.tokens for row in rows), self.hidden_size):
+            raise ProtocolError(f"hidden states of shape {tuple(hidden.shape)} do not fit the rows of this step")
+        if len({id(row.cache) for row in rows}) != len(rows):
+            raise ValueError("a session may have one row in a step")
+        hidden = hidden.to(device=self.device, dtype=self.dtype)
+        groups = self._groups(rows)
+        if len(groups) == 1:
+            output = self._run(rows, hidden, span)
+        else:
+            output = self._run_apart(groups, rows, hidden, span)
+        for row in rows:
+            row.cache.advance(row.tokens)
+        return output
+
+    def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Indices of rows that may run in one forward."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            length = row.tokens if self.path is CachePath.RECTANGLE else 0
+            groups.setdefault((length, *self._rope.group(row.reach)), []).append(index)
+        return list(groups.values())
+
+    def _run_apart(
+        self, groups: list[list[int]], rows: Sequence[Row], hidden: torch.Tensor, span: Span
+    ) -> torch.Tensor:
+        parts = list(hidden.split([row.tokens for row in rows]))
+        for group in groups:
+            members = [rows[index] for index in group]
+            output = self._run(members, torch.cat([parts[index] for index in group]), span)
+            for index, part in zip(group, output.split([row.tokens for row in members]), strict=True):
+                parts[index] = part
+        return torch.cat(parts)
+
+    def _run(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span) -> torch.Tensor:
+        """One forward over rows of one group."""
+        self._rope.aim(max(row.reach for row in rows))
+        if self.path is CachePath.FLATTENED:
+            starts = [torch.arange(row.cache.length, row.end, device=self.device) for row in rows]
+            with attending([(row.cache, row.tokens) for row in rows], self.reaches):
+                return self._forward(span, hidden[None], position_ids=torch.cat(starts)[None], use_cache=False)[0]
+        cache = RectangleCache([row.cache for row in rows], rows[0].tokens)
+        output = self._forward(
+            span,
+            hidden.view(len(rows), rows[0].tokens, -1),
+            position_ids=cache.positions(self.device),
+            attention_mask=cache.mask(self.device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return output.reshape(hidden.shape)
+
+    def _forward(self, span: Span, hidden: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        self._visit = visit = _Visit(span, hidden)
+        try:
+            self._layers.owner(
+                inputs_embeds=hidden, **{name: value for name, value in arguments.items() if name in self._accepts}
+            )
+        finally:
+            self._visit = None
+        if visit.output is None:
+            raise RuntimeError(f"block {span.end - 1} was not run by its model")
+        return visit.output
+
+    def _gated(self, index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """``forward`` of block ``index``, passed by if the visit is not to it. Hidden states go in and out here."""
+
+        def gated(*args: Any, **kwargs: Any) -> Any:
+            visit = self._visit
+            if visit is None or index not in visit.span:
+                return as_block_output(hidden_argument(args, kwargs), self.shapes.output_length)
+            if index == visit.span.start:
+                if args:
+                    args = (visit.hidden, *args[1:])
+                else:
+                    kwargs["hidden_states"] = visit.hidden
+            output = forward(*args, **kwargs)
+            if index == visit.span.end - 1:
+                visit.output = output[0] if isinstance(output, tuple) else output
+            return output
+
+        return gated

@@ -1,0 +1,121 @@
+"""A client's trio loop in a thread of its own, for code that is not async: transformers' generate, a script, a CLI."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from routing.errors import NetworkError
+from swarm_node.client import SwarmClient, open_client
+from swarm_node.model_source import ModelSource
+from swarm_node.tasks import sole_error
+
+T = TypeVar("T")
+
+
+class Bridge:
+    """Runs a SwarmClient in a background thread.
+
+    Owned by whoever made it; ``close`` ends the client and its thread. ``call`` may be used from any thread.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        initial_peers: Sequence[str],
+        timeout: float,
+        notice: Callable[[str], None],
+    ) -> None:
+        """Start the thread and join the swarm. Raises what open_client raises."""
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._client: SwarmClient | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._scope = trio.CancelScope()
+        self._closing = False
+        self._thread = threading.Thread(
+            target=self._run, args=(source, initial_peers, timeout, notice), name="swarm-client", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._ready.wait()
+        except BaseException:
+            self.close()
+            raise
+        if not self._running:
+            self._thread.join()
+            raise self._failure or NetworkError("the connection to the swarm ended at once")
+
+    @property
+    def _running(self) -> bool:
+        return self._client is not None
+
+    @property
+    def client(self) -> SwarmClient:
+        if self._client is None:
+            raise NetworkError("the connection to the swarm is closed")
+        return self._client
+
+    def call(self, function: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Run ``await function(*args)`` in the client's loop and wait for it.
+
+        Ctrl-C while waiting cancels it there. Raises NetworkError when the client is closed.
+        """
+        if self._token is None:
+            raise NetworkError("the connection to the swarm is closed")
+        scope = trio.CancelScope()
+
+        async def scoped() -> T:
+            with scope:
+                return await function(*args)
+            raise NetworkError("the call was cancelled")
+
+        try:
+            return trio.from_thread.run(scoped, trio_token=self._token)
+        except (trio.RunFinishedError, trio.Cancelled):
+            raise NetworkError("the connection to the swarm is closed") from self._failure
+        except KeyboardInterrupt:
+            self.soon(scope.cancel)
+            raise
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Run ``function`` in the client's loop without waiting: safe in finalizers. Nothing happens once closed."""
+        if self._token is None:
+            return
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            self._token = None
+
+    def close(self) -> None:
+        """End every session, leave the swarm and end the thread. May be called twice."""
+        self._closing = True
+        self.soon(self._scope.cancel)
+        self._thread.join()
+
+    def _run(
+        self, source: ModelSource, initial_peers: Sequence[str], timeout: float, notice: Callable[[str], None]
+    ) -> None:
+        try:
+            trio.run(self._main, source, initial_peers, timeout, notice)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread: by __init__, or by the next call
+            self._failure = sole_error(error)
+        finally:
+            self._client = None
+            self._token = None
+            self._ready.set()
+
+    async def _main(
+        self, source: ModelSource, initial_peers: Sequence[str], timeout: float, notice: Callable[[str], None]
+    ) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        with self._scope:
+            if self._closing:
+                return
+            async with open_client(source, initial_peers, timeout=timeout, notice=notice) as client:
+                self._client = client
+                self._ready.set()
+                await trio.sleep_forever()

@@ -1,0 +1,280 @@
+"""An open chain: one stream to every hop, steps in at the first, results out of the last."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import trio
+
+from dht import Peer, Stream
+from routing import Hop
+from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
+from swarm_node.errors import error_from
+from swarm_node.settings import (
+    CLOSE_SECONDS,
+    CONNECT_SECONDS,
+    HEARTBEAT_SECONDS,
+    OPEN_SECONDS,
+    PEER_SILENCE_SECONDS,
+    PREFILL_STEP_TOKENS,
+    RTT_GAIN,
+    STEP_PATIENCE,
+    STEP_SECONDS,
+)
+from swarm_node.tasks import deadline
+from swarm_node.wire import (
+    SESSION_PROTOCOL,
+    Close,
+    Failed,
+    NextHop,
+    Open,
+    Opened,
+    Ping,
+    Pong,
+    Result,
+    Step,
+    dtype_name,
+    end_stream,
+    receive_message,
+    send_message,
+)
+
+
+@dataclass(slots=True, eq=False)
+class _OpenHop:
+    """One hop with the client's stream to it."""
+
+    hop: Hop
+    stream: Stream | None = None
+    pinged_at: float = 0.0
+    steps_done: int = 0
+
+    @property
+    def live(self) -> Stream:
+        assert self.stream is not None, "used only once the hop is open"
+        return self.stream
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """The step whose results the client is waiting for: frames ``first`` to ``last``, ``keep`` tokens in all."""
+
+    first: int
+    last: int
+    keep: int
+    results: list[torch.Tensor] = field(default_factory=list)
+    arrived: trio.Event = field(default_factory=trio.Event)
+
+
+class Chain:
+    """A session's way through the swarm, for as long as every hop of it lives.
+
+    ``run`` is the task that owns the streams: start it in a nursery; it reports started when all hops have reserved
+    cache, and ends when ``close`` is called or a hop fails. It never raises after that: ``step`` does.
+    """
+
+    def __init__(
+        self, peer: Peer, model: str, hops: Sequence[Hop], max_tokens: int, hidden_size: int, rtts: dict[str, float]
+    ) -> None:
+        self.hops = tuple(hops)
+        self.max_tokens = max_tokens
+        self._peer = peer
+        self._model = model
+        self._hidden_size = hidden_size
+        self._rtts = rtts
+        self._session = secrets.token_bytes(16)
+        self._open = [_OpenHop(hop) for hop in hops]
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._failure: ChainBroken | None = None
+        self._next_number = 0
+        self._awaited: _Awaited | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open every hop, then keep the chain until it is closed or breaks.
+
+        Raises ChainBroken before it has started if a hop is unreachable or refuses.
+        """
+        started = False
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    for opened in self._open:
+                        nursery.start_soon(self._open_hop, opened)
+                async with trio.open_nursery() as nursery:
+                    for opened in self._open:
+                        nursery.start_soon(self._listen, opened)
+                        nursery.start_soon(self._beat, opened)
+                    started = True
+                    task_status.started()
+        finally:
+            await self._close_streams()
+            self._ended.set()
+            if self._awaited is not None:
+                self._awaited.arrived.set()
+        if self._failure is not None and not started:
+            raise self._failure
+
+    async def step(self, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
+        """Send hidden states [tokens, hidden] at ``position`` round the chain; returns those of the last ``keep``.
+
+        A long prompt goes in several frames, so that a hop works on one while the next hop works on the one before.
+        Raises ChainBroken when a hop dies, refuses or is late.
+        """
+        if self._ended.is_set():
+            raise self._failure or ChainBroken("the session was closed")
+        frames = _frames(len(hidden), keep)
+        awaited = self._awaited = _Awaited(self._next_number, self._next_number + len(frames) - 1, keep)
+        self._next_number += len(frames)
+        allowed = self._patience(len(hidden))
+        with trio.move_on_after(allowed) as scope:
+            offset = 0
+            for number, (tokens, kept) in enumerate(frames, awaited.first):
+                await self._send(number, position + offset, hidden[offset : offset + tokens], kept)
+                offset += tokens
+            await awaited.arrived.wait()
+        if scope.cancelled_caught:
+            self._fail_late(awaited.last, allowed)
+        if self._failure is not None:
+            await self._ended.wait()
+            raise self._failure
+        return torch.cat(awaited.results) if len(awaited.results) != 1 else awaited.results[0]
+
+    def abandon(self) -> None:
+        """Let the session end at every hop; ``run`` closes the streams."""
+        self._scope.cancel()
+
+    async def ended(self) -> None:
+        """Wait until every stream is closed."""
+        await self._ended.wait()
+
+    async def _open_hop(self, opened: _OpenHop) -> None:
+        index = self._open.index(opened)
+        previous = self.hops[index - 1].node.peer_id if index else None
+        after = None
+        if index + 1 < len(self.hops):
+            following = self.hops[index + 1].node
+            after = NextHop(peer_id=following.peer_id, addresses=list(following.addresses))
+        node, span = opened.hop.node, opened.hop.span
+        opening = Open(
+            session=self._session,
+            model=self._model,
+            start=span.start,
+            end=span.end,
+            max_tokens=self.max_tokens,
+            previous=previous,
+            next=after,
+        )
+        try:
+            opened.stream = await self._peer.open_stream(
+                node.peer_id, node.addresses, SESSION_PROTOCOL, CONNECT_SECONDS
+            )
+            with deadline(OPEN_SECONDS, "did not answer"):
+                asked_at = trio.current_time()
+                await send_message(opened.stream, opening)
+                answer, _ = await receive_message(opened.stream)
+            self._learn_rtt(node.peer_id, trio.current_time() - asked_at)
+            if isinstance(answer, Failed):
+                raise error_from(answer.code, answer.message)
+            if not isinstance(answer, Opened):
+                raise ProtocolError(f"answered '{answer.type}' to 'open'")
+        except SwarmError as error:
+            self._fail(node.peer_id, error)
+
+    async def _listen(self, opened: _OpenHop) -> None:
+        peer_id = opened.hop.node.peer_id
+        try:
+            while True:
+                with deadline(PEER_SILENCE_SECONDS, "silent"):
+                    message, hidden = await receive_message(opened.live, self._hidden_size)
+                match message:
+                    case Pong():
+                        opened.steps_done = message.steps
+                        self._learn_rtt(peer_id, trio.current_time() - opened.pinged_at)
+                    case Result() if opened is self._open[-1]:
+                        assert hidden is not None
+                        self._take(message, hidden)
+                    case Failed():
+                        self._fail(message.peer_id or peer_id, error_from(message.code, message.message))
+                        return
+                    case _:
+                        raise ProtocolError(f"unexpected '{message.type}'")
+        except SwarmError as error:
+            self._fail(peer_id, error)
+
+    async def _beat(self, opened: _OpenHop) -> None:
+        try:
+            while True:
+                opened.pinged_at = trio.current_time()
+                await send_message(opened.live, Ping())
+                await trio.sleep(HEARTBEAT_SECONDS)
+        except SwarmError as error:
+            self._fail(opened.hop.node.peer_id, error)
+
+    async def _send(self, number: int, position: int, hidden: torch.Tensor, keep: int) -> None:
+        step = Step(number=number, position=position, tokens=len(hidden), keep=keep, dtype=dtype_name(hidden.dtype))
+        first = self._open[0]
+        try:
+            await send_message(first.live, step, hidden)
+        except NetworkError as error:
+            self._fail(first.hop.node.peer_id, error)
+
+    def _take(self, result: Result, hidden: torch.Tensor) -> None:
+        awaited = self._awaited
+        if awaited is None or not awaited.first <= result.number <= awaited.last:
+            return  # the answer to a step that was given up
+        awaited.results.append(hidden)
+        missing = awaited.keep - sum(len(part) for part in awaited.results)
+        if missing < 0:
+            raise ProtocolError("returned more tokens than were asked for")
+        if missing == 0:
+            awaited.arrived.set()
+
+    def _patience(self, tokens: int) -> float:
+        """How long a step may take: many times what the hops say of themselves, since others use them too."""
+        expected = sum(
+            len(hop.span) * (hop.node.decode_seconds + tokens * hop.node.prefill_seconds)
+            + self._rtts.get(hop.node.peer_id, 0.0)
+            for hop in self.hops
+        )
+        return STEP_SECONDS + STEP_PATIENCE * expected
+
+    def _fail_late(self, number: int, allowed: float) -> None:
+        """Blame the first hop that has not done the step."""
+        stuck = next((opened for opened in self._open if opened.steps_done <= number), self._open[-1])
+        self._fail(stuck.hop.node.peer_id, PeerSilent(f"no result within {allowed:.0f} s"))
+
+    def _fail(self, peer_id: str, reason: SwarmError) -> None:
+        if self._failure is None:
+            self._failure = ChainBroken(f"node {short_id(peer_id)}: {reason}", peer_id, reason)
+        self._scope.cancel()
+
+    def _learn_rtt(self, peer_id: str, seconds: float) -> None:
+        known = self._rtts.get(peer_id, seconds)
+        self._rtts[peer_id] = known + RTT_GAIN * (seconds - known)
+
+    async def _close_streams(self) -> None:
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            async with trio.open_nursery() as nursery:
+                for opened in self._open:
+                    if opened.stream is not None:
+                        nursery.start_soon(end_stream, opened.stream, Close())
+
+
+def _frames(tokens: int, keep: int) -> list[tuple[int, int]]:
+    """Cut a step into frames of (tokens, how many of them to keep)."""
+    sizes = [min(PREFILL_STEP_TOKENS, tokens - start) for start in range(0, tokens, PREFILL_STEP_TOKENS)]
+    frames: list[tuple[int, int]] = []
+    for size in reversed(sizes):
+        kept = min(size, keep)
+        keep -= kept
+        frames.append((size, kept))
+    return frames[::-1]
+
+
+def short_id(peer_id: str) -> str:
+    """The end of a peer id: its beginning is the same for every Ed25519 key."""
+    return peer_id[-8:]

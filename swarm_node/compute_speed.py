@@ -1,0 +1,51 @@
+"""How fast this machine runs the blocks it hosts, measured before it offers them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from swarm_node.block_span import BlockSpan, Row
+from swarm_node.settings import MEASURE_HISTORY_TOKENS, MEASURE_PREFILL_TOKENS, MEASURE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSpeed:
+    """Compute time of one session that has the machine to itself."""
+
+    prefill_seconds: float
+    """Seconds per prompt token and block."""
+    decode_seconds: float
+    """Seconds per decode step and block."""
+
+
+def measure(blocks: BlockSpan) -> ComputeSpeed:
+    """Time prompts and single tokens with random hidden states; takes about a second. Call it in a thread."""
+    cache = blocks.new_cache(MEASURE_HISTORY_TOKENS + MEASURE_PREFILL_TOKENS)
+    random = torch.Generator().manual_seed(0)
+    hidden = torch.randn(MEASURE_PREFILL_TOKENS, blocks.hidden_size, generator=random)
+
+    def run(position: int, tokens: int) -> None:
+        cache.roll_back(position)
+        blocks.step([Row(cache, tokens)], hidden[:tokens]).cpu()  # the copy waits for the device
+
+    prefill = _median_seconds(lambda: run(0, MEASURE_PREFILL_TOKENS))
+    while cache.length < MEASURE_HISTORY_TOKENS:
+        run(cache.length, min(MEASURE_PREFILL_TOKENS, MEASURE_HISTORY_TOKENS - cache.length))
+    decode = _median_seconds(lambda: run(MEASURE_HISTORY_TOKENS, 1))
+    cache.free()
+    return ComputeSpeed(prefill / MEASURE_PREFILL_TOKENS / len(blocks.span), decode / len(blocks.span))
+
+
+def _median_seconds(run: Callable[[], None]) -> float:
+    """Of as many runs as fit; the first, which warms caches up, counts only if it leaves no time for another."""
+    times: list[float] = []
+    while sum(times) < MEASURE_SECONDS:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:] or times)

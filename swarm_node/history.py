@@ -1,0 +1,40 @@
+"""The hidden states a client has put into the swarm for one sequence: what a new chain must be told."""
+
+from __future__ import annotations
+
+import torch
+
+
+class History:
+    """Inputs [length, hidden] of one sequence, in a buffer that grows by doubling."""
+
+    def __init__(self) -> None:
+        self._buffer = torch.empty(0, 0)
+        self.length = 0
+
+    def append(self, hidden: torch.Tensor) -> None:
+        """Add [tokens, hidden] at the end."""
+        needed = self.length + len(hidden)
+        if needed > len(self._buffer):
+            grown = hidden.new_empty(max(64, 2 * len(self._buffer), needed), hidden.shape[1])
+            if self.length:
+                grown[: self.length] = self._buffer[: self.length]
+            self._buffer = grown
+        self._buffer[self.length : needed] = hidden
+        self.length = needed
+
+    def crop(self, length: int) -> None:
+        """Forget all but the first ``length`` tokens."""
+        self.length = min(self.length, length)
+
+    def since(self, position: int) -> torch.Tensor:
+        """[length - position, hidden], a view: valid until the next append or crop."""
+        return self._buffer[position : self.length]
+
+    def common_prefix(self, other: torch.Tensor) -> int:
+        """How many tokens at the beginning are the same in ``other``."""
+        count = min(self.length, len(other))
+        if count == 0:
+            return 0
+        same = (self._buffer[:count] == other[:count]).all(dim=1)
+        return int(same.long().cumprod(0).sum())

@@ -1,0 +1,97 @@
+"""One sequence of tokens on its way through the swarm, whatever happens to the nodes that carry it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import trio
+
+from routing.errors import ChainBroken, ContextTooLong
+from swarm_node.chain import Chain
+from swarm_node.history import History
+
+if TYPE_CHECKING:
+    from swarm_node.client import SwarmClient
+
+
+class Session:
+    """A sequence and the chain that holds its cache, if one is open.
+
+    Owned by a SwarmClient, which runs the chain's task; ended by ``close``. The history of inputs stays with the
+    client, so that a broken chain is replaced by another and the text goes on as if nothing had happened.
+    """
+
+    def __init__(self, client: SwarmClient, max_tokens: int) -> None:
+        self._client = client
+        self._max_tokens = max_tokens
+        self._history = History()
+        self._chain: Chain | None = None
+        self._synced = 0
+        """Tokens of the history that the chain holds too."""
+
+    @property
+    def chain(self) -> Chain | None:
+        return self._chain
+
+    def inputs(self) -> torch.Tensor:
+        """A copy of the history, [length, hidden]."""
+        return self._history.since(0).clone()
+
+    def adopt(self, inputs: torch.Tensor) -> None:
+        """Become a sequence with the history ``inputs`` [tokens, hidden]; what the chain shares with it stays there."""
+        common = self._history.common_prefix(inputs)
+        self._history.crop(common)
+        self._history.append(inputs[common:])
+        self._synced = min(self._synced, common)
+
+    async def step(self, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
+        """Run [tokens, hidden] at ``position`` through all blocks; returns the last ``keep`` tokens' [keep, hidden].
+
+        A position before the end forgets the tokens from there on. A hop that fails is replaced and the history
+        replayed. Raises BlocksNotCovered or CacheFull when the client's timeout passes without a chain, and
+        ContextTooLong beyond the model's context.
+        """
+        self._history.crop(position)
+        self._synced = min(self._synced, position)
+        self._history.append(hidden)
+        await self._fit()
+        until = trio.current_time() + self._client.timeout
+        while True:
+            try:
+                if self._chain is None:
+                    self._chain = await self._client.open_chain(self._max_tokens, until)
+                    self._synced = 0
+                sent = self._history.since(self._synced)
+                output = await self._chain.step(sent, self._synced, keep)
+                self._synced = self._history.length
+                return output
+            except ChainBroken as failure:
+                await self.close()
+                self._client.avoid(failure)
+                if trio.current_time() >= until:
+                    raise
+
+    async def close(self) -> None:
+        """Free the chain, if there is one; the history stays, and a later step opens a new one."""
+        chain = self._chain
+        self.abandon()
+        if chain is not None:
+            await chain.ended()
+
+    def abandon(self) -> None:
+        """Like close, without waiting. In the client's loop only."""
+        chain, self._chain, self._synced = self._chain, None, 0
+        if chain is not None:
+            chain.abandon()
+
+    async def _fit(self) -> None:
+        """Reserve more when the sequence outgrows what was declared."""
+        if self._history.length <= self._max_tokens:
+            return
+        limit = self._client.source.context_length
+        if limit is not None and self._history.length > limit:
+            raise ContextTooLong(f"{self._history.length} tokens exceed the model's context of {limit}")
+        await self.close()
+        doubled = 2 * self._history.length
+        self._max_tokens = doubled if limit is None else min(doubled, limit)

@@ -1,0 +1,152 @@
+"""Numbers that tune a node and a client, each with its unit and the reason for its value."""
+
+from __future__ import annotations
+
+# --- The model and its files -----------------------------------------------------------------------------------------
+
+WIRE_VERSION = 1
+"""Part of every model fingerprint: nodes that speak another protocol count as nodes of another model."""
+
+FINGERPRINT_PIECES = 8
+"""Pieces of each weight file that the fingerprint reads, evenly spread from its first byte to its last. A fine-tuned
+copy often shares its first and last tensors with its base, so the ends alone would not tell the two apart."""
+
+FINGERPRINT_PIECE_BYTES = 4096
+"""Bytes per piece. A 70B model in 30 files costs about 1 MB of ranged requests."""
+
+HEADER_BYTES_MAX = 100 * 2**20
+"""Longest safetensors header believed; the format itself sets this limit."""
+
+HUB_READERS = 8
+"""Ranged requests to the Hub at once. A request takes some 100 ms and is all latency."""
+
+# --- The block engine ------------------------------------------------------------------------------------------------
+
+CACHE_FIRST_TOKENS = 64
+"""Tokens that a session's cache is first made for; it doubles from there up to the reserved maximum."""
+
+SELF_CHECK_TOLERANCE_EXACT = 1e-3
+"""Largest relative difference of any token between the two cache paths in float32; a right path shows about 1e-6."""
+
+SELF_CHECK_TOLERANCE_ROUGH = 0.05
+"""The same for the median token in bfloat16 and float16, whose rounding alone shows up to 0.01."""
+
+DECODE_TOKENS_MAX = 16
+"""A step of at most so many tokens counts as a decode and goes first: one token, or a few that are being verified."""
+
+BATCH_ROWS_MAX = 256
+"""Steps in one batch. Beyond this, one more row costs as much in a batch of its own."""
+
+PREFILL_BESIDE_DECODES = {"cpu": 64, "cuda": 512}
+"""Prompt tokens in a batch that holds decodes. On a CPU 64 tokens double the time of a step with 8 decodes."""
+
+PREFILL_ALONE = {"cpu": 512, "cuda": 4096}
+"""Prompt tokens in a batch without decodes; larger batches run no faster per token."""
+
+DECODES_RECENT_SECONDS = 0.5
+"""So long after a decode its session is taken to come back, and prompts keep to small slices although no decode waits
+at this moment: it is on its way round the ring."""
+
+MOVING_MEAN_WEIGHT = 0.1
+"""Weight of the newest batch in the moving means of compute times."""
+
+MEASURE_SECONDS = 0.5
+"""Time given to each of the two measurements of a span's speed."""
+
+MEASURE_PREFILL_TOKENS = 64
+"""Tokens per measured prefill: the slice that a busy CPU node runs."""
+
+MEASURE_HISTORY_TOKENS = 128
+"""Tokens in the cache before decode steps are measured."""
+
+# --- Frames ----------------------------------------------------------------------------------------------------------
+
+MAX_HEADER_BYTES = 8192
+"""Longest frame header read. The largest, an `open` with sixteen addresses of the next hop, has about 2 KiB."""
+
+MAX_PAYLOAD_BYTES = 64 * 2**20
+"""Longest tensor read: 512 tokens of a model 16,384 wide in float32 take half of it."""
+
+MAX_SESSION_TOKENS = 2**24
+"""More tokens than any model's context: keeps arithmetic on hostile numbers small."""
+
+PREFILL_STEP_TOKENS = 128
+"""Prompt tokens in one frame: hops work on different frames of a prompt at the same time."""
+
+# --- Waiting for each other ------------------------------------------------------------------------------------------
+
+CONNECT_SECONDS = 10.0
+"""To reach a peer: libp2p may try several addresses and a relay."""
+
+OPEN_SECONDS = 10.0
+"""For a connected peer's answer to `open` or `about`: it only looks at its books, but may be busy computing."""
+
+CLOSE_SECONDS = 1.0
+"""For a last word and the end of a stream; the other side sees the end in any case."""
+
+HEARTBEAT_SECONDS = 2.0
+"""Between two pings on each stream of a session. A cut that nobody reports is seen only by silence."""
+
+PEER_SILENCE_SECONDS = 10.0
+"""A hop that sends nothing for so long, though pinged, is dead: five heartbeats, since a busy machine may be late."""
+
+SESSION_SILENCE_SECONDS = 30.0
+"""A client that sends nothing for so long has vanished, and its cache is freed."""
+
+STEP_SECONDS = 20.0
+"""Patience with any step, before what the hops' own measurements add."""
+
+STEP_PATIENCE = 20.0
+"""How many times slower than a node measured itself alone it may be, since others use it too."""
+
+RTT_GAIN = 0.2
+"""Weight of the newest round trip in a client's moving mean."""
+
+# --- A client ------------------------------------------------------------------------------------------------------
+
+CLIENT_TIMEOUT_SECONDS = 60.0
+"""How long a step waits for missing blocks or a free place: time for an operator to restart a node."""
+
+RETRY_SECONDS = 1.0
+"""Between two looks at the directory while waiting."""
+
+SNAPSHOT_SECONDS = 5.0
+"""Age up to which a snapshot is good for a new chain; nodes announce about as often."""
+
+AVOID_FAILED_SECONDS = 10.0
+"""A failed node is left alone so long: its record needs about twice that to expire, a restart about half."""
+
+AVOID_BUSY_SECONDS = 2.0
+"""A full node is left alone so long: sessions end at any moment."""
+
+ASSUMED_HOP_SECONDS = 0.02
+"""What a hop to a node is taken to cost before it was measured; half of this is a typical one-way delay in Europe."""
+
+# --- A node --------------------------------------------------------------------------------------------------------
+
+ANNOUNCE_SECONDS = 6.0
+"""Between two announcements of a node at rest."""
+
+MIN_ANNOUNCE_SECONDS = 1.0
+"""Between two announcements of a node whose sessions come and go."""
+
+RECORD_SECONDS = 20.0
+"""A record fades after so long: two announcements may get lost, and a ghost is gone within 30 s."""
+
+DRAIN_SECONDS = 30.0
+"""A leaving node waits so long for its sessions; their clients replay what remains elsewhere."""
+
+SESSION_TOKENS = 2048
+"""Length of the session that memory is planned for, where the model's context is not shorter."""
+
+RESERVED_SESSIONS = 4
+"""Sessions of that length a node keeps room for when it chooses how many blocks to host: c of arXiv 2604.14993."""
+
+CPU_MEMORY_SHARE = 0.5
+"""Share of the free memory a CPU node takes when not told: the owner goes on using the machine."""
+
+GPU_MEMORY_SHARE = 0.9
+"""Share of the free memory of a GPU: the rest is for temporaries."""
+
+WITHDRAW_SECONDS = 3.0
+"""To tell the DHT that this node has gone; if that fails, its record fades."""

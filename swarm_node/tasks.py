@@ -1,0 +1,57 @@
+"""Small shapes of structured concurrency: a deadline, several calls at once, one error out of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import trio
+
+from routing.errors import PeerSilent, SwarmError
+
+T = TypeVar("T")
+
+
+@contextmanager
+def deadline(seconds: float, complaint: str) -> Iterator[None]:
+    """Raise PeerSilent with ``complaint`` if the body takes longer than ``seconds``."""
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise PeerSilent(f"{complaint} for {seconds:g} s")
+
+
+async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Run all calls at once and return their results in order; the first SwarmError ends the others and is raised."""
+    results: dict[int, T] = {}
+    failures: list[SwarmError] = []
+
+    async with trio.open_nursery() as nursery:
+
+        async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
+            try:
+                results[index] = await call()
+            except SwarmError as error:
+                failures.append(error)
+                nursery.cancel_scope.cancel()
+
+        for index, call in enumerate(calls):
+            nursery.start_soon(run, index, call)
+    if failures:
+        raise failures[0]
+    return [results[index] for index in range(len(calls))]
+
+
+def sole_error(error: BaseException) -> BaseException:
+    """The error that matters in a tree of exception groups: a SwarmError if there is one, else the first leaf."""
+    leaves = list(_leaves(error))
+    return next((leaf for leaf in leaves if isinstance(leaf, SwarmError)), leaves[0])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,107 @@
+"""A chain of block spans in this process, with a client's model before and after it: no network, no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from routing.span import Span
+from swarm_node.block_span import BlockSpan, CachePath, Row
+from swarm_node.blocks import load_ends, load_span, remote_blocks
+from swarm_node.cache import SequenceCache
+from swarm_node.layer_list import accepted
+from swarm_node.model_source import ModelSource
+from tests.models import VOCABULARY
+
+
+def prompt(length: int) -> list[int]:
+    """Seeded random token ids."""
+    return torch.randint(0, VOCABULARY, (length,), generator=torch.Generator().manual_seed(length)).tolist()
+
+
+def three_spans(blocks: int) -> list[Span]:
+    return [Span(0, blocks // 3), Span(blocks // 3, 2 * blocks // 3), Span(2 * blocks // 3, blocks)]
+
+
+@dataclass
+class Talk:
+    """One session: its tokens, how many of them the chain has seen, and its cache on each span."""
+
+    tokens: list[int]
+    caches: list[SequenceCache]
+    seen: int = 0
+    logits: list[torch.Tensor] = field(default_factory=list)
+
+    def roll_back(self, length: int) -> None:
+        self.seen = length
+        for cache in self.caches:
+            cache.roll_back(length)
+
+
+class LocalChain:
+    """Three spans and both ends of a model."""
+
+    def __init__(self, directory: Path, path: CachePath | None = None) -> None:
+        source = ModelSource.open(str(directory))
+        self.spans: list[BlockSpan] = [
+            load_span(source, span, dtype=torch.float32, path=path) for span in three_spans(source.blocks)
+        ]
+        self.ends = load_ends(source, dtype=torch.float32)
+
+    def open(self, tokens: Sequence[int], max_tokens: int = 64) -> Talk:
+        return Talk(list(tokens), [span.new_cache(max_tokens) for span in self.spans])
+
+    @torch.inference_mode()
+    def feed(self, shares: Sequence[tuple[Talk, int]]) -> list[torch.Tensor]:
+        """Run so many tokens of each talk in one flattened batch; returns the logits after each one's last token."""
+        ids, positions = [], []
+        for talk, tokens in shares:
+            ids += talk.tokens[talk.seen : talk.seen + tokens]
+            positions += range(talk.seen, talk.seen + tokens)
+
+        def through_all(hidden: torch.Tensor) -> torch.Tensor:
+            for index, span in enumerate(self.spans):
+                rows = [Row(talk.caches[index], tokens, len(talk.tokens)) for talk, tokens in shares]
+                hidden = span.step(rows, hidden[0])[None]
+            return hidden
+
+        remote_blocks(self.ends).forward_blocks = through_all
+        place = accepted(self.ends.forward, position_ids=torch.tensor([positions]))
+        logits = self.ends(input_ids=torch.tensor([ids]), use_cache=False, **place).logits[0]
+        for talk, tokens in shares:
+            talk.seen += tokens
+        ends = torch.tensor([tokens for _talk, tokens in shares]).cumsum(0) - 1
+        return list(logits[ends])
+
+    def generate(self, talks: Sequence[Talk], new_tokens: int, chunk: int) -> None:
+        """Greedy decoding of all talks together: prompts in chunks beside the decodes of those that are further."""
+        goals = {id(talk): len(talk.tokens) + new_tokens for talk in talks}
+        while busy := [talk for talk in talks if len(talk.tokens) < goals[id(talk)]]:
+            shares = [(talk, min(chunk, len(talk.tokens) - talk.seen)) for talk in busy]
+            for talk, logits in zip(busy, self.feed(shares), strict=True):
+                if talk.seen == len(talk.tokens):
+                    talk.tokens.append(int(logits.argmax()))
+                    talk.logits.append(logits)
+
+
+def transformers_says(
+    directory: Path, prompts: Sequence[list[int]], new_tokens: int
+) -> list[tuple[list[int], torch.Tensor]]:
+    """For each prompt, the tokens that transformers' greedy generate() makes of it, and the logits of the new ones."""
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    results = []
+    for tokens in prompts:
+        made = model.generate(
+            torch.tensor([tokens]),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            pad_token_id=0,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        results.append((made.sequences[0].tolist(), torch.cat(made.logits)))
+    return results

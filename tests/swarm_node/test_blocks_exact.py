@@ -1,0 +1,68 @@
+"""Every architecture, cut in three, writes what transformers writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from swarm_node.block_span import CachePath
+from tests.models import ALSO, EXACT, make_model
+from tests.swarm_node.local_chain import LocalChain, prompt, transformers_says
+
+NEW_TOKENS = 12
+PROMPTS = (1, 7, 40)
+CHUNK = 16
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _compare(directory: Path, chain: LocalChain) -> None:
+    prompts = [prompt(length) for length in PROMPTS]
+    expected = transformers_says(directory, prompts, NEW_TOKENS)
+    talks = [chain.open(tokens) for tokens in prompts]
+    chain.generate(talks, NEW_TOKENS, CHUNK)
+    for talk, (tokens, logits) in zip(talks, expected, strict=True):
+        assert talk.tokens == tokens
+        torch.testing.assert_close(torch.stack(talk.logits), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+
+
+@pytest.mark.parametrize("name", [*EXACT, *ALSO])
+def test_sessions_that_share_batches_each_write_what_transformers_writes(name: str, tmp_path: Path) -> None:
+    directory = make_model(name, tmp_path)
+    _compare(directory, LocalChain(directory))
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "gpt2", "mixtral", "gpt_oss", "llama4_text"])
+def test_models_that_run_flattened_are_exact_in_rectangles_too(name: str, tmp_path: Path) -> None:
+    directory = make_model(name, tmp_path)
+    _compare(directory, LocalChain(directory, CachePath.RECTANGLE))
+
+
+@pytest.mark.parametrize("name", [*EXACT, "deepseek_v2", "gpt_oss", "llama4_text"])
+def test_tokens_that_were_rolled_back_leave_no_trace(name: str, tmp_path: Path) -> None:
+    directory = make_model(name, tmp_path)
+    chain = LocalChain(directory)
+    tokens = prompt(20)
+    plain, troubled, other = chain.open(tokens), chain.open(tokens), chain.open(prompt(9))
+    chain.generate([plain], 6, CHUNK)
+
+    chain.generate([troubled, other], 2, CHUNK)
+    troubled.tokens += [5, 6, 7]
+    chain.feed([(troubled, 4)])
+    del troubled.tokens[-3:]
+    troubled.roll_back(15)
+    chain.generate([troubled, other], 4, CHUNK)
+
+    assert troubled.tokens == plain.tokens
+
+
+def test_logits_tell_a_wrong_model_from_the_right_one(tmp_path: Path) -> None:
+    directory = make_model("llama", tmp_path / "one")
+    other = make_model("llama", tmp_path / "other", seed=1)
+    with pytest.raises(AssertionError):
+        _compare(directory, LocalChain(other))
