@@ -12,6 +12,7 @@ import typer
 from routing.errors import SwarmError
 from swarm_node.tasks import sole_error
 
+
 @contextmanager
 def reported(debug: bool) -> Iterator[None]:
     """Turn an error in the body into one line on standard error and an exit code: a SwarmError has its class's."""

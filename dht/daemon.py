@@ -7,6 +7,7 @@ import math
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
@@ -167,7 +168,9 @@ def _arguments(identity: Identity, host: str | None, port: int, control: Path) -
     if host is None:
         return [*arguments, "-noListenAddrs=1", "-dhtClient=1"]
     listening = f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}"
-    return [*arguments, f"-hostAddrs={listening}", "-dhtServer=1", "-autonat=1", "-natPortMap=1"]
+    arguments += [f"-hostAddrs={listening}", "-dhtServer=1"]
+    # A node that only this machine can reach has no router to ask for a way in.
+    return arguments if ip_address(host).is_loopback else [*arguments, "-autonat=1", "-natPortMap=1"]
 
 
 def _listening(addresses: Sequence[bytes]) -> tuple[str, ...]:

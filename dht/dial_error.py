@@ -7,6 +7,8 @@ _REASONS = (
     ("dial to self", "that is this peer itself"),
     ("protocols not supported", "it does not serve this"),
     ("protocol not supported", "it does not serve this"),
+    # libp2p leaves an address alone for 5 s and more after it failed there.
+    ("dial backoff", "no answer when it was tried some seconds ago"),
     ("connection refused", "connection refused: nothing listens there"),
     ("no such host", "the host name is not known"),
     ("network is unreachable", "no network leads there"),

@@ -166,9 +166,11 @@ class BlockSpan:
 
     def _forward(self, span: Span, hidden: torch.Tensor, **arguments: Any) -> torch.Tensor:
         self._visit = visit = _Visit(span, hidden)
+        # What comes before the blocks may change its input in place (CTRL scales it), so it gets one of its own.
+        before = torch.zeros_like(hidden)
         try:
             self._layers.owner(
-                inputs_embeds=hidden, **{name: value for name, value in arguments.items() if name in self._accepts}
+                inputs_embeds=before, **{name: value for name, value in arguments.items() if name in self._accepts}
             )
         finally:
             self._visit = None

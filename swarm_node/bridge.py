@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import trio
 
-from routing.errors import NetworkError
+from routing.errors import NetworkError, SwarmError
 from swarm_node.client import SwarmClient, open_client
 from swarm_node.model_source import ModelSource
+from swarm_node.settings import CLIENT_END_SECONDS
 from swarm_node.tasks import sole_error
 
 T = TypeVar("T")
@@ -45,12 +46,13 @@ class Bridge:
         except BaseException:
             self.close()
             raise
-        if not self._running:
+        if not self.running:
             self._thread.join()
             raise self._failure or NetworkError("the connection to the swarm ended at once")
 
     @property
-    def _running(self) -> bool:
+    def running(self) -> bool:
+        """False once the client has ended, for whatever reason."""
         return self._client is not None
 
     @property
@@ -75,11 +77,15 @@ class Bridge:
 
         try:
             return trio.from_thread.run(scoped, trio_token=self._token)
-        except (trio.RunFinishedError, trio.Cancelled):
-            raise NetworkError("the connection to the swarm is closed") from self._failure
         except KeyboardInterrupt:
             self.soon(scope.cancel)
             raise
+        except SwarmError:
+            raise
+        except (RuntimeError, trio.Cancelled):
+            # What a call sees of a client that ends under it; why it ended is what the caller should hear.
+            self._thread.join(CLIENT_END_SECONDS)
+            raise self._failure or NetworkError("the connection to the swarm is closed") from None
 
     def soon(self, function: Callable[[], object]) -> None:
         """Run ``function`` in the client's loop without waiting: safe in finalizers. Nothing happens once closed."""

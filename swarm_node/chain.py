@@ -104,6 +104,8 @@ class Chain:
                 async with trio.open_nursery() as nursery:
                     for opened in self._open:
                         nursery.start_soon(self._open_hop, opened)
+                # A hop that fails as the last one to answer leaves nothing running for the cancellation to stop.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 async with trio.open_nursery() as nursery:
                     for opened in self._open:
                         nursery.start_soon(self._listen, opened)

@@ -64,7 +64,7 @@ def probe(config: PreTrainedConfig) -> BlockShapes:
         if getattr(config, "is_decoder", None) is False:
             raise NotADecoder(_no_decoder(kind)) from error
         raise ModelUnsupported(f"model type {kind} cannot be split into blocks here; choose another model") from error
-    if not shapes.token_elements:
+    if not shapes.token_elements and getattr(config, "is_decoder", None) is False:
         raise NotADecoder(_no_decoder(kind))
     if len(shapes.token_elements) != len(shapes.parameters):
         raise ModelUnsupported(_shared_state(kind))

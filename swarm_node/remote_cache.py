@@ -69,8 +69,8 @@ class RemoteCache(Cache):
         return chain.hops if chain is not None else ()
 
     def close(self) -> None:
-        """Free the caches in the swarm and wait until that is done."""
-        if self._finalizer.detach():
+        """Free the caches in the swarm and wait until that is done. Once the connection is closed they are free."""
+        if self._finalizer.detach() and self._bridge.running:
             self._bridge.call(gather, [session.close for session in self._sessions])
 
     def get_seq_length(self, layer_idx: int = 0) -> int:

@@ -107,6 +107,9 @@ RTT_GAIN = 0.2
 CLIENT_TIMEOUT_SECONDS = 60.0
 """How long a step waits for missing blocks or a free place: time for an operator to restart a node."""
 
+CLIENT_END_SECONDS = 5.0
+"""For a client that failed to close its streams and daemon, so that a call can say why."""
+
 RETRY_SECONDS = 1.0
 """Between two looks at the directory while waiting."""
 

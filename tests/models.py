@@ -87,6 +87,7 @@ ALSO: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 48, "n_layer": 4, "n_head": 4, "n_positions": CONTEXT, "rotary_dim": 8},
     "gpt_neo": {"num_layers": 4, "num_heads": 4, "attention_types": [[["global", "local"], 2]], "window_size": 8},
     "gpt_bigcode": {"n_embd": 48, "n_layer": 4, "n_head": 4, "n_positions": CONTEXT},
+    "ctrl": {"n_embd": 48, "n_layer": 4, "n_head": 4, "n_positions": CONTEXT, "dff": 96},
     "mpt": {"d_model": 48, "n_layers": 4, "n_heads": 4, "max_seq_len": CONTEXT},
     "xglm": {"d_model": 48, "ffn_dim": 96, "num_layers": 4, "attention_heads": 4},
     "smollm3": {},

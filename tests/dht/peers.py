@@ -64,12 +64,15 @@ def view_of(peer: Peer, **changes: Any) -> NodeView:
 
 
 @contextmanager
-def python(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that runs ``code``; killed at the end if it still runs."""
+def python(code: str, identity_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that runs ``code`` with these arguments; killed at the end if it still runs.
+
+    Its temporary files lie beside the identity, where pytest clears away what a killed process leaves.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        [sys.executable, "-c", textwrap.dedent(code), str(identity_path), *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(identity_path.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -127,7 +127,7 @@ def test_a_killed_process_leaves_no_daemon(tmp_path: Path, where: str, moment: s
         with trio.fail_after(2):
             await until_ended(daemons)
 
-    with python(HOLD_A_PEER, str(tmp_path / "key"), where) as process:
+    with python(HOLD_A_PEER, tmp_path / "key", where) as process:
         assert process.stdout is not None
         while process.stdout.readline().strip() != moment:
             assert process.poll() is None

@@ -176,7 +176,7 @@ WITH_A_WRONG_CLOCK = """
 @in_trio(60)
 async def test_a_wrong_clock_is_reported_with_how_wrong_it_is(tmp_path: Path) -> None:
     async with local_peer(tmp_path / "alice") as alice:
-        with python(WITH_A_WRONG_CLOCK, str(tmp_path / "bob"), alice.addresses[0], "60") as process:
+        with python(WITH_A_WRONG_CLOCK, tmp_path / "bob", alice.addresses[0], "60") as process:
             output, errors = await trio.to_thread.run_sync(process.communicate)
     assert output.startswith("ClockSkew: this machine's clock is 60 s ahead of that of peer")
     assert errors == ""
@@ -241,7 +241,7 @@ ANNOUNCE_AND_WAIT = """
 async def test_a_killed_node_fades_when_its_record_expires(tmp_path: Path) -> None:
     async with local_peer(tmp_path / "alice") as alice:
         directory = alice.directory(MODEL)
-        with python(ANNOUNCE_AND_WAIT, str(tmp_path / "bob"), alice.addresses[0]) as process:
+        with python(ANNOUNCE_AND_WAIT, tmp_path / "bob", alice.addresses[0]) as process:
             assert process.stdout is not None
             assert (await trio.to_thread.run_sync(process.stdout.readline)).strip()
             assert len((await directory.snapshot()).nodes) == 1

@@ -158,29 +158,45 @@ def test_sessions_on_other_parts_of_the_span_run_apart(watched: Watched, blocks:
     _run(main)
 
 
-def test_decodes_keep_flowing_beside_a_long_prompt(watched: Watched, blocks: BlockSpan) -> None:
+def test_a_decode_waits_for_one_slice_of_a_long_prompt_at_most(watched: Watched, blocks: BlockSpan) -> None:
     async def main() -> None:
-        prompt = _hidden(600)
-        expected = _expected(blocks, prompt)
-        decodes = 0
+        prompt = _hidden(1200)
+        results: dict[str, torch.Tensor] = {}
 
-        async with open_engine(watched, 10_000) as engine:
-            talking, reading = engine.reserve(200, ALL), engine.reserve(600, ALL)
+        async with open_engine(watched, 10_000) as engine, trio.open_nursery() as nursery:
+            talking, reading = engine.reserve(40, ALL), engine.reserve(1200, ALL)
             await engine.step(talking, _hidden(20), 0)
-            await engine.step(talking, _hidden(1), 20)
-            async with trio.open_nursery() as nursery:
-                read = trio.Event()
+            await watched.has_entered()
 
-                async def read_prompt() -> None:
-                    _close(await engine.step(reading, prompt, 0), expected)
-                    read.set()
+            async def one(name: str, step: Callable[[], Awaitable[torch.Tensor]]) -> None:
+                results[name] = await step()
 
-                nursery.start_soon(read_prompt)
-                while not read.is_set():
-                    await engine.step(talking, _hidden(1), 21 + decodes)
-                    decodes += 1
-        assert decodes >= 600 // 64
-        assert max(max(batch) for batch in watched.batches) == 64
+            async with _gate_shut(watched):
+                nursery.start_soon(one, "prompt", lambda: engine.step(reading, prompt, 0))
+                await watched.has_entered()
+                nursery.start_soon(one, "decode", lambda: engine.step(talking, _hidden(1), 20))
+                await _until_waiting(engine, 2)
+        assert watched.batches[:3] == [[20], [512], [1, 64]]
+        assert sum(sum(batch) for batch in watched.batches) == 20 + 1 + 1200
+        _close(results["prompt"], _expected(blocks, prompt))
+        _close(results["decode"], _expected(blocks, torch.cat([_hidden(20), _hidden(1)]))[20:])
+
+    _run(main)
+
+
+def test_a_prompt_keeps_to_small_slices_while_another_session_is_decoding(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm_node.engine.DECODES_RECENT_SECONDS", 1000.0)
+
+    async def main() -> None:
+        async with open_engine(watched, 10_000) as engine:
+            talking, reading = engine.reserve(40, ALL), engine.reserve(150, ALL)
+            await engine.step(talking, _hidden(1), 0)
+            await engine.step(reading, _hidden(150), 0)
+            talking.release()
+            await engine.step(reading, _hidden(150), 0)
+        assert watched.batches == [[1], [64], [64], [22], [150]]
 
     _run(main)
 

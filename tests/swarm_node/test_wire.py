@@ -163,7 +163,8 @@ def test_a_header_that_breaks_the_schema_is_refused(header: Any) -> None:
 
 
 def test_a_strangers_words_cannot_steer_the_terminal() -> None:
-    message = decode_header(msgpack.packb({"type": "failed", "code": "error", "message": "a\x1b[2Jb\r", "peer_id": None}))
+    header = {"type": "failed", "code": "error", "message": "a\x1b[2Jb\r", "peer_id": None}
+    message = decode_header(msgpack.packb(header))
     assert isinstance(message, Failed)
     assert message.message == "a [2Jb "
 
