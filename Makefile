@@ -18,7 +18,7 @@ demo: $(INSTALLED)  ## start a swarm of three nodes on this machine and generate
 	@$(BIN)/swarm demo
 
 test: $(INSTALLED)  ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(INSTALLED)  ## check style, format and the direction of imports
 	@$(BIN)/ruff check .
@@ -49,7 +49,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		exit 1; \
 	fi; \
 	echo "Creating $(VENV) with $$("$$found" --version)"; \
-	"$$found" -m venv --clear $(VENV)
+	"$$found" -m venv $(VENV)
 	@echo "Installing PyTorch, the largest dependency (1/2)"
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt torch
 	@echo "Installing the other dependencies and this project (2/2)"

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from jinja2.exceptions import TemplateError
 
 from cli import logs, options
 from cli.errors import reported
@@ -72,14 +73,21 @@ def converse(
     held: list[int] = []
     while line := _ask():
         messages.append({"role": "user", "content": line})
-        ids: list[int] = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
-            "input_ids"
-        ]
+        ids = _encode(tokenizer, messages)
         # At least the last token must pass through the model again: its output is where the answer begins.
         cache.keep_first(min(_shared(held, ids), len(ids) - 1))
         answer = run_generation(model, ids, tokenizer, sampling, show=True, cache=cache)
         held = [*ids, *answer.token_ids][: cache.get_seq_length()]
         messages.append({"role": "assistant", "content": answer.text or ""})
+
+
+def _encode(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+    try:
+        encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    except TemplateError as error:
+        raise UsageError(f"the model's chat template refuses this conversation: {error}") from error
+    ids: list[int] = encoded["input_ids"]
+    return ids
 
 
 CHAT_TOKENS = 2048

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.resources import files
 from itertools import pairwise
@@ -25,6 +26,8 @@ def demo(
 ) -> None:
     """Start a swarm of node processes on the bundled model, write some text through it, and end it."""
     logs.configure(debug)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _frame: sys.exit(128 + number))  # unwinds, and so ends the nodes
     with reported(debug):
         from cli.generation import Sampling, check_length, encode, run_generation
         from cli.notice import tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -20,8 +21,8 @@ def reported(debug: bool) -> Iterator[None]:
         yield
     except BaseException as error:
         cause = sole_error(error)
-        if debug:
-            raise
+        if debug and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
+            traceback.print_exception(error)
         if isinstance(cause, SwarmError):
             fail(str(cause), cause.exit_code)
         if isinstance(cause, KeyboardInterrupt):

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase, TextStreamer, set_seed
 from transformers.generation.streamers import BaseStreamer
 
 from routing import Hop
-from routing.errors import ContextTooLong, UsageError
+from routing.errors import ContextTooLong, ModelError, UsageError
 
 if TYPE_CHECKING:
     from swarm_node.model_source import ModelSource
@@ -72,17 +72,25 @@ def encode(
     source: ModelSource, prompt: str | None, token_ids: str | None
 ) -> tuple[list[int], PreTrainedTokenizerBase | None]:
     """The prompt's tokens, and the tokenizer if the model has one. Raises UsageError if there is nothing to go on."""
-    tokenizer = source.tokenizer()
     if token_ids is not None:
-        return parse_token_ids(token_ids, source.config.get_text_config().vocab_size), tokenizer
+        return parse_token_ids(token_ids, source.config.get_text_config().vocab_size), _tokenizer_if_readable(source)
     if prompt is None:
         raise UsageError('give a prompt: swarm generate "Once upon a time", or --token-ids 1,2,3')
+    tokenizer = source.tokenizer()
     if tokenizer is None:
         raise UsageError(f"{source.name} has no tokenizer; give --token-ids 1,2,3 instead of a prompt")
     ids: list[int] = tokenizer(prompt)["input_ids"]
     if not ids:
         raise UsageError("the prompt is empty")
     return ids, tokenizer
+
+
+def _tokenizer_if_readable(source: ModelSource) -> PreTrainedTokenizerBase | None:
+    """Token ids need no tokenizer; with one, the answer is words."""
+    try:
+        return source.tokenizer()
+    except ModelError:
+        return None
 
 
 def parse_token_ids(text: str, vocabulary: int) -> list[int]:

@@ -93,8 +93,9 @@ async def _obey_signals(node: Node, scope: trio.CancelScope, task_status: trio.T
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
+        draining = False
         async for _ in signals:
-            if node.state is NodeState.ONLINE:
-                node.drain()
-            else:
+            if draining or node.state is not NodeState.ONLINE:
                 scope.cancel()
+            draining = True
+            node.drain()

@@ -10,11 +10,12 @@ import typer
 
 from cli import logs, options
 from cli.errors import reported
+from swarm_node.settings import session_tokens
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from routing import Snapshot
+    from routing import NodeView, Snapshot
     from swarm_node.model_source import ModelSource
 
 
@@ -72,12 +73,12 @@ def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
         "model": source.name,
         "fingerprint": snapshot.model,
         "blocks": source.blocks,
-        "replicas": snapshot.replicas(source.blocks),
+        "coverage": snapshot.replicas(source.blocks),
         "missing": [str(span) for span in snapshot.missing(source.blocks)],
         "age_seconds": round(snapshot.age(time.time()), 3),
         "nodes": [
             {
-                "peer_id": node.peer_id,
+                "peer": node.peer_id,
                 "addresses": list(node.addresses),
                 "state": node.state.value,
                 "start": node.span.start,
@@ -86,6 +87,7 @@ def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
                 "memory_bytes": node.memory_bytes,
                 "cache_tokens": node.cache_tokens,
                 "free_tokens": node.free_tokens,
+                "free_slots": free_slots(node, source.context_length),
                 "running": node.running,
                 "prefill_seconds": node.prefill_seconds,
                 "decode_seconds": node.decode_seconds,
@@ -94,6 +96,11 @@ def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
             for node in snapshot.nodes
         ],
     }
+
+
+def free_slots(node: NodeView, context_length: int | None) -> int:
+    """Sessions of the length that memory is planned for that would fit on all of the node's blocks now."""
+    return node.free_tokens // (session_tokens(context_length) * len(node.span))
 
 
 def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
@@ -114,16 +121,15 @@ def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
         f"blocks {describe_blocks(missing)} are served by nobody" if missing else "every block is served",
         style="red" if missing else "green",
     )
-    table = Table("node", "state", "blocks", "dtype", "sessions", "free cache", "ms per block", box=None)
+    table = Table("node", "state", "blocks", "dtype", "sessions", "free slots", "ms per block", box=None)
     for node in sorted(snapshot.nodes, key=lambda node: (node.span, node.peer_id)):
-        free = f"{node.free_tokens / node.cache_tokens:.0%}" if node.cache_tokens else "-"
         table.add_row(
             f"…{short_id(node.peer_id)}",
             node.state.value,
             str(node.span),
             node.dtype,
             str(node.running),
-            free,
+            str(free_slots(node, source.context_length)),
             f"{node.decode_seconds * 1e3:.2f}",
         )
     return Group(Text(f"{source.name}: {source.blocks} blocks, {len(snapshot.nodes)} nodes"), coverage, verdict, table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from dataclasses import replace
 
 from dht.records import NodeRecord
 from dht.settings import EXPIRATION_STEP_SECONDS, SHARDS
@@ -72,7 +73,7 @@ class Directory:
         try:
             if _shard(peer_id) != shard:
                 raise ProtocolError("it lies under a key that is not its publisher's")
-            return NodeRecord.decode(entry.value).to_view(peer_id)
+            return replace(NodeRecord.decode(entry.value).to_view(peer_id), expires_at=entry.expiration)
         except ProtocolError as error:
             self.bad_records += 1
             log.debug("record of peer %s left out: %s", peer_id, error)

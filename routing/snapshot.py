@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from routing.span import Span
@@ -49,6 +49,8 @@ class NodeView:
     """Measured compute time per prompt token and block."""
     decode_seconds: float
     """Measured compute time per decode step and block."""
+    expires_at: float = field(default=0.0, compare=False)
+    """When the record fades (unix seconds); it was made a record's lifetime earlier."""
     running: int = 0
     """Sessions that hold cache now."""
     dtype: str = "float32"

@@ -16,10 +16,9 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from types import ModuleType
 
-# Folders about test cases, foreign code or other languages' worlds (window toolkits, compilers): not about Python.
+# Folders whose docstrings are about test cases, foreign code or toys, not about Python.
 SKIPPED_FOLDERS = frozenset(
     {"test", "tests", "idle_test", "site-packages", "lib2to3", "turtledemo", "pydoc_data", "__pycache__"}
-    | {"idlelib", "tkinter", "distutils", "ensurepip", "encodings", "msilib"}
 )
 # Modules written in C: no source file to parse, so they are imported. All of them import without side effects.
 COMPILED_MODULES = (
@@ -43,25 +42,24 @@ _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "�
 _FIRST_LINE_IS_SIGNATURE = re.compile(r"^[\w.]+\(.*\)( ->.*)?( --)?\s*$|^(class|async|await) .*[:)]\s*$")
 
 
-def documents() -> tuple[list[str], list[str]]:
-    """The topics of the language reference and the modules of the library: one document each, one paragraph a line.
+def documents() -> list[str]:
+    """One document for each topic of the reference and each module: distinct paragraphs of plain prose, one a line.
 
-    No paragraph appears twice. The order is fixed, so that the same interpreter always gives the same text.
+    The order is fixed, so that the same interpreter always gives the same text.
     """
     seen: set[str] = set()
-    reference = [_document([topics[name]], seen) for name in sorted(topics)]
-    library = [_document(texts, seen) for texts in _modules()]
-    return [text for text in reference if text], [text for text in library if text]
+    kept = []
+    for texts in _sources():
+        paragraphs = [paragraph for text in texts for paragraph in _prose(text)]
+        distinct = [paragraph for paragraph in dict.fromkeys(paragraphs) if paragraph not in seen]
+        seen.update(distinct)
+        if distinct:
+            kept.append("\n".join(distinct))
+    return kept
 
 
-def _document(texts: Iterable[str], seen: set[str]) -> str:
-    paragraphs = dict.fromkeys(paragraph for text in texts for paragraph in _prose(text))
-    distinct = [paragraph for paragraph in paragraphs if paragraph not in seen]
-    seen.update(distinct)
-    return "\n".join(distinct)
-
-
-def _modules() -> Iterator[Iterable[str]]:
+def _sources() -> Iterator[Iterable[str]]:
+    yield from ([topics[name]] for name in sorted(topics))
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py")):
         if SKIPPED_FOLDERS.isdisjoint(path.relative_to(library).parts):
@@ -129,4 +127,4 @@ def _is_prose(paragraph: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n\n".join(text for part in documents() for text in part) + "\n")
+    sys.stdout.write("\n\n".join(documents()) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -58,7 +59,7 @@ class Bridge:
     @property
     def client(self) -> SwarmClient:
         if self._client is None:
-            raise NetworkError("the connection to the swarm is closed")
+            raise self._closed()
         return self._client
 
     def call(self, function: Callable[..., Awaitable[T]], *args: object) -> T:
@@ -66,8 +67,9 @@ class Bridge:
 
         Ctrl-C while waiting cancels it there. Raises NetworkError when the client is closed.
         """
-        if self._token is None:
-            raise NetworkError("the connection to the swarm is closed")
+        token = self._token
+        if token is None:
+            raise self._closed()
         scope = trio.CancelScope()
 
         async def scoped() -> T:
@@ -76,31 +78,37 @@ class Bridge:
             raise NetworkError("the call was cancelled")
 
         try:
-            return trio.from_thread.run(scoped, trio_token=self._token)
+            return trio.from_thread.run(scoped, trio_token=token)
         except KeyboardInterrupt:
             self.soon(scope.cancel)
             raise
         except SwarmError:
             raise
-        except (RuntimeError, trio.Cancelled):
-            # What a call sees of a client that ends under it; why it ended is what the caller should hear.
-            self._thread.join(CLIENT_END_SECONDS)
-            raise self._failure or NetworkError("the connection to the swarm is closed") from None
+        except BaseException as error:  # noqa: BLE001 - raised again, without its group
+            cause = sole_error(error)
+            if isinstance(cause, RuntimeError | trio.Cancelled):
+                # What a call sees of a client that ends under it; why it ended is what the caller should hear.
+                self._thread.join(CLIENT_END_SECONDS)
+                if not self._thread.is_alive():
+                    raise self._closed() from None
+            raise cause from None
 
     def soon(self, function: Callable[[], object]) -> None:
         """Run ``function`` in the client's loop without waiting: safe in finalizers. Nothing happens once closed."""
-        if self._token is None:
+        token = self._token
+        if token is None:
             return
-        try:
-            self._token.run_sync_soon(function)
-        except trio.RunFinishedError:
-            self._token = None
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(function)
 
     def close(self) -> None:
         """End every session, leave the swarm and end the thread. May be called twice."""
         self._closing = True
         self.soon(self._scope.cancel)
         self._thread.join()
+
+    def _closed(self) -> BaseException:
+        return self._failure or NetworkError("the connection to the swarm is closed")
 
     def _run(
         self, source: ModelSource, initial_peers: Sequence[str], timeout: float, notice: Callable[[str], None]

@@ -14,6 +14,7 @@ from routing import Hop
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
 from swarm_node.errors import error_from
 from swarm_node.settings import (
+    BLAME_SECONDS,
     CLOSE_SECONDS,
     CONNECT_SECONDS,
     HEARTBEAT_SECONDS,
@@ -68,6 +69,14 @@ class _Awaited:
     results: list[torch.Tensor] = field(default_factory=list)
     arrived: trio.Event = field(default_factory=trio.Event)
 
+    @property
+    def missing(self) -> int:
+        return self.keep - sum(len(part) for part in self.results)
+
+    @property
+    def complete(self) -> bool:
+        return self.missing == 0
+
 
 class Chain:
     """A session's way through the swarm, for as long as every hop of it lives.
@@ -121,7 +130,7 @@ class Chain:
             raise self._failure
 
     async def step(self, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
-        """Send hidden states [tokens, hidden] at ``position`` round the chain; returns those of the last ``keep``.
+        """Send hidden states [tokens, hidden] at ``position`` round the chain; returns the last ``keep`` (>= 1).
 
         A long prompt goes in several frames, so that a hop works on one while the next hop works on the one before.
         Raises ChainBroken when a hop dies, refuses or is late.
@@ -140,9 +149,9 @@ class Chain:
             await awaited.arrived.wait()
         if scope.cancelled_caught:
             self._fail_late(awaited.last, allowed)
-        if self._failure is not None:
+        if self._failure is not None or not awaited.complete:
             await self._ended.wait()
-            raise self._failure
+            raise self._failure or ChainBroken("the session was closed")
         return torch.cat(awaited.results) if len(awaited.results) != 1 else awaited.results[0]
 
     def abandon(self) -> None:
@@ -200,12 +209,20 @@ class Chain:
                         assert hidden is not None
                         self._take(message, hidden)
                     case Failed():
-                        self._fail(message.peer_id or peer_id, error_from(message.code, message.message))
+                        await self._weigh(opened, message)
                         return
                     case _:
                         raise ProtocolError(f"unexpected '{message.type}'")
         except SwarmError as error:
             self._fail(peer_id, error)
+
+    async def _weigh(self, opened: _OpenHop, message: Failed) -> None:
+        """Blame the hop that reports a failure. A hop that says its successor is dead is believed if that one's own
+        stream ends too; if it lives on, the link between the two is broken, and another way must avoid one of them.
+        """
+        if message.peer_id is not None:
+            await trio.sleep(BLAME_SECONDS)  # the successor's listener blames it meanwhile if it is dead
+        self._fail(opened.hop.node.peer_id, error_from(message.code, message.message))
 
     async def _beat(self, opened: _OpenHop) -> None:
         try:
@@ -229,10 +246,9 @@ class Chain:
         if awaited is None or not awaited.first <= result.number <= awaited.last:
             return  # the answer to a step that was given up
         awaited.results.append(hidden)
-        missing = awaited.keep - sum(len(part) for part in awaited.results)
-        if missing < 0:
+        if awaited.missing < 0:
             raise ProtocolError("returned more tokens than were asked for")
-        if missing == 0:
+        if awaited.complete:
             awaited.arrived.set()
 
     def _patience(self, tokens: int) -> float:

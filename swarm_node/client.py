@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +14,7 @@ import trio
 
 from dht import Identity, Peer, open_peer
 from routing import Hop, NodeView, Snapshot, fastest_chain
-from routing.errors import BlocksNotCovered, CacheFull, ChainBroken, ContextTooLong
+from routing.errors import BlocksNotCovered, CacheFull, ChainBroken, ContextTooLong, PeerSilent, SwarmError
 from swarm_node.chain import Chain, short_id
 from swarm_node.membership import check_model
 from swarm_node.model_source import ModelSource
@@ -21,9 +23,19 @@ from swarm_node.settings import (
     ASSUMED_HOP_SECONDS,
     AVOID_BUSY_SECONDS,
     AVOID_FAILED_SECONDS,
+    FRESH_SECONDS,
+    RECORD_SECONDS,
     RETRY_SECONDS,
     SNAPSHOT_SECONDS,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A peer that failed: avoided ``until`` (trio's clock), unless it announced itself after ``at`` (unix seconds)."""
+
+    until: float
+    at: float
 
 
 class SwarmClient:
@@ -50,7 +62,9 @@ class SwarmClient:
         self._notice = notice
         self._directory = peer.directory(source.fingerprint)
         self._snapshot: Snapshot | None = None
-        self._avoided: dict[str, float] = {}
+        self._busy: dict[str, float] = {}
+        """Full peers, and until when (trio's clock) not to ask them."""
+        self._failed: dict[str, _Failed] = {}
         self._rtts: dict[str, float] = {}
 
     def open_session(self, max_tokens: int) -> Session:
@@ -85,31 +99,62 @@ class SwarmClient:
                 return await self._start(hops, max_tokens)
             except ChainBroken as failure:
                 self.avoid(failure)
-                error: BlocksNotCovered | CacheFull | ChainBroken = failure
+                if trio.current_time() < until:
+                    continue  # another way may be free now
+                raise
+            except PeerSilent as failure:
+                error: SwarmError = failure
             except (BlocksNotCovered, CacheFull) as failure:
                 await self._check_model()
                 error = failure
-                if told != str(failure):
-                    told = str(failure)
-                    self._notice(f"waiting: {told}")
+            if told != str(error):
+                told = str(error)
+                self._notice(f"waiting: {told}")
             if trio.current_time() + RETRY_SECONDS >= until:
                 raise error
-            await trio.sleep(RETRY_SECONDS)
+            # Clients that wait for the same place must not all ask at the same moment.
+            await trio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
             max_age = 0.0
 
     def avoid(self, failure: ChainBroken) -> None:
         """Route around the peer at fault for a while: briefly if it is only full."""
         if failure.peer_id is None:
             return
-        busy = isinstance(failure.reason, CacheFull)
-        self._avoided[failure.peer_id] = trio.current_time() + (AVOID_BUSY_SECONDS if busy else AVOID_FAILED_SECONDS)
-        if not busy:
+        now = trio.current_time()
+        if isinstance(failure.reason, CacheFull):
+            self._busy[failure.peer_id] = now + AVOID_BUSY_SECONDS
+            return
+        if failure.peer_id not in self._failed:
             self._notice(f"{failure}; taking another way")
+        self._failed[failure.peer_id] = _Failed(now + AVOID_FAILED_SECONDS, time.time())
 
     def _route(self, snapshot: Snapshot, max_tokens: int) -> tuple[Hop, ...]:
+        """The fastest chain around the peers to avoid; one that failed but has announced itself since is a last resort.
+
+        Raises BlocksNotCovered, or CacheFull if the blocks are only busy.
+        """
         now = trio.current_time()
-        self._avoided = {peer_id: until for peer_id, until in self._avoided.items() if until > now}
-        return fastest_chain(snapshot, self.source.blocks, max_tokens, self._hop_seconds, self._avoided)
+        self._busy = {peer_id: until for peer_id, until in self._busy.items() if until > now}
+        self._failed = {peer_id: failed for peer_id, failed in self._failed.items() if failed.until > now}
+
+        def route(excluded: Collection[str]) -> tuple[Hop, ...]:
+            return fastest_chain(snapshot, self.source.blocks, max_tokens, self._hop_seconds, excluded)
+
+        try:
+            return route({*self._busy, *self._failed})
+        except (BlocksNotCovered, CacheFull):
+            back = {
+                node.peer_id
+                for node in snapshot.nodes
+                if node.peer_id in self._failed
+                and node.expires_at > self._failed[node.peer_id].at + RECORD_SECONDS + FRESH_SECONDS
+            }
+            if back:
+                return route({*self._busy, *self._failed} - back)
+            if self._busy:
+                route(self._failed)
+                raise CacheFull("every chain is full: nodes refuse more sessions for now; try again later") from None
+            raise
 
     def _hop_seconds(self, node: NodeView) -> float:
         return self._rtts.get(node.peer_id, ASSUMED_HOP_SECONDS)

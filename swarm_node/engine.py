@@ -83,6 +83,7 @@ class Engine:
         self._turns = 0
         self._ended: str | None = None
         """Why there will be no more batches."""
+        self._failed = trio.Event()
         self._meter = EngineMeter()
 
     @property
@@ -164,6 +165,12 @@ class Engine:
         except BaseException as error:
             logger.exception("the engine's thread failed")
             self._end(f"the engine failed ({type(error).__name__}); restart the node")
+            self._token.run_sync_soon(self._failed.set)
+
+    async def watch(self) -> None:
+        """Raise SwarmError if the engine's thread fails; a node without an engine must not stay in the swarm."""
+        await self._failed.wait()
+        self._check_open()
 
     def close(self) -> None:
         """End the thread after the batch that runs now; steps that wait fail."""

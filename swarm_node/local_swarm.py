@@ -76,12 +76,15 @@ class LocalSwarm:
         running = [node for node in self.nodes if node.process.poll() is None]
         for node in running:
             node.process.send_signal(signal.SIGKILL if kind is not None else signal.SIGTERM)
-        for node in running:
-            node.stop()
-        for node in self.nodes:
-            assert node.process.stdout is not None
-            node.process.stdout.close()
-        self._directory.cleanup()
+        try:
+            for node in running:
+                node.stop()
+        finally:
+            for node in self.nodes:
+                node.kill()
+                assert node.process.stdout is not None
+                node.process.stdout.close()
+            self._directory.cleanup()
 
     @property
     def address(self) -> str:
@@ -102,11 +105,17 @@ class LocalSwarm:
             self._await_online(node)
         return started
 
-    def _spawn(self, span: Span | None, extra: Sequence[str]) -> NodeProcess:
+    def restart(self, node: NodeProcess) -> NodeProcess:
+        """Start a node that has ended once more, under its old identity and with its old blocks."""
+        started = self._spawn(node.span, ("--initial-peers", self.address), node.identity)
+        self._await_online(started)
+        return started
+
+    def _spawn(self, span: Span | None, extra: Sequence[str], identity: Path | None = None) -> NodeProcess:
         self._started += 1
         directory = Path(self._directory.name)
         command = [sys.executable, "-m", "cli.main", "node", "--model", self.model, "--host", "127.0.0.1"]
-        identity = directory / f"node-{self._started}.key"
+        identity = identity or directory / f"node-{self._started}.key"
         command += ["--identity", str(identity), *self._options, *extra]
         if span is not None:
             command += ["--blocks", str(span)]

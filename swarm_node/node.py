@@ -55,8 +55,6 @@ class Node:
     """
 
     def __init__(self, options: NodeOptions, report: Callable[[Node], None]) -> None:
-        if not options.initial_peers and not options.new_swarm:
-            raise UsageError("give --initial-peers ADDRESS to join a swarm, or --new-swarm to start one")
         self.options = options
         self.state = NodeState.JOINING
         self.view: NodeView | None = None
@@ -133,6 +131,7 @@ class Node:
                 self._update(announcer, free_tokens=engine.free_tokens, running=engine.running)
 
             served = Served(source.fingerprint, source.name, span, blocks.hidden_size)
+            nursery.start_soon(engine.watch)
             host = SessionHost(peer, engine, served, sessions_changed)
             await nursery.start(peer.serve, SESSION_PROTOCOL, host.serve_session)
             await nursery.start(peer.serve, HOP_PROTOCOL, host.serve_hop)
@@ -164,6 +163,14 @@ async def _in_thread(function: Callable[[], T]) -> T:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"'{name}' is no device; write cpu, cuda or cuda:1") from None
+    if device.type not in ("cpu", "cuda") or (
+        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise UsageError(f"this machine has no device {name}; it has {torch.cuda.device_count()} GPUs for PyTorch")
+    return name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from routing import Snapshot, Span, blocks_that_fit, cache_tokens, describe_bytes, newcomer_span
 from routing.errors import MemoryTooSmall, UsageError
 from swarm_node.footprint import Footprint
-from swarm_node.settings import RESERVED_SESSIONS, SESSION_TOKENS
+from swarm_node.settings import RESERVED_SESSIONS, session_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,15 @@ def plan_hosting(
     Raises UsageError if ``wanted`` is out of the model's range, MemoryTooSmall if the memory does not hold the span
     and the cache of one session.
     """
-    session_tokens = min(SESSION_TOKENS, context_length or SESSION_TOKENS)
-    session_bytes = session_tokens * footprint.token_bytes
+    tokens = session_tokens(context_length)
+    session_bytes = tokens * footprint.token_bytes
     if wanted is None:
         count = blocks_that_fit(memory_bytes, footprint.block_bytes, session_bytes, RESERVED_SESSIONS, blocks)
         wanted = newcomer_span(snapshot, blocks, count)
     elif wanted.end > blocks:
         raise UsageError(f"blocks {wanted} are out of range: the model has blocks 0:{blocks}")
     free = cache_tokens(memory_bytes, footprint.block_bytes, footprint.token_bytes, len(wanted))
-    if free < session_tokens * len(wanted):
+    if free < tokens * len(wanted):
         needed = len(wanted) * (footprint.block_bytes + session_bytes)
         raise MemoryTooSmall(
             f"{describe_bytes(memory_bytes)} do not hold blocks {wanted} and one session's cache; "

@@ -55,11 +55,11 @@ class RemoteCache(Cache):
             if len(chosen):
                 wanted = chosen[chosen >= len(valid) - keep]
                 position = int(self._valid[row].sum())
-                steps.append(partial(self._sessions[row].step, hidden[row, chosen], position, len(wanted)))
+                steps.append(partial(self._sessions[row].step, hidden[row, chosen], position, max(1, len(wanted))))
                 places.append((row, wanted))
         results = self._bridge.call(gather, steps)
         for (row, wanted), result in zip(places, results, strict=True):
-            output[row, wanted] = result.to(output.dtype)
+            output[row, wanted] = result[len(result) - len(wanted) :].to(output)
         self._valid = torch.cat([self._valid, columns], dim=1)
         return output
 

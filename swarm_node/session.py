@@ -10,6 +10,7 @@ import trio
 from routing.errors import ChainBroken, ContextTooLong
 from swarm_node.chain import Chain
 from swarm_node.history import History
+from swarm_node.settings import CHAINS_PER_STEP
 
 if TYPE_CHECKING:
     from swarm_node.client import SwarmClient
@@ -56,12 +57,14 @@ class Session:
         self._synced = min(self._synced, position)
         self._history.append(hidden)
         await self._fit()
-        until = trio.current_time() + self._client.timeout
+        chains = 0
         while True:
+            if self._chain is None:
+                chains += 1
+                until = trio.current_time() + self._client.timeout
+                self._chain = await self._client.open_chain(self._max_tokens, until)
+                self._synced = 0
             try:
-                if self._chain is None:
-                    self._chain = await self._client.open_chain(self._max_tokens, until)
-                    self._synced = 0
                 sent = self._history.since(self._synced)
                 output = await self._chain.step(sent, self._synced, keep)
                 self._synced = self._history.length
@@ -69,7 +72,7 @@ class Session:
             except ChainBroken as failure:
                 await self.close()
                 self._client.avoid(failure)
-                if trio.current_time() >= until:
+                if chains >= CHAINS_PER_STEP:
                     raise
 
     async def close(self) -> None:

@@ -99,6 +99,8 @@ class SessionHost:
             log.info("session stream of %s ended: %s", stream.peer_id, error)
             if not isinstance(error, StreamClosed):
                 await _report(stream, error)
+        except Exception:
+            log.exception("a defect ended a session stream of %s; the node serves on", stream.peer_id)
 
     async def serve_hop(self, stream: Stream) -> None:
         """Speak HOP_PROTOCOL with the node before this one on a session's chain."""
@@ -115,6 +117,8 @@ class SessionHost:
             log.info("hop stream of %s ended: %s", stream.peer_id, error)
             if not isinstance(error, StreamClosed):
                 await _report(stream, error)
+        except Exception:
+            log.exception("a defect ended a hop stream of %s; the node serves on", stream.peer_id)
 
     async def _await_open(self, stream: Stream) -> Open | None:
         while True:
@@ -184,6 +188,7 @@ class _HostedSession:
         self._hidden_size = hidden_size
         self._stream = stream
         self._scope = trio.CancelScope()
+        self._attached: trio.CancelScope | None = None
         self._failure: Failed | None = None
         self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, torch.Tensor]](float("inf"))
         self._queued_tokens = 0
@@ -191,36 +196,44 @@ class _HostedSession:
 
     async def run(self) -> None:
         """Serve until the client closes; raises nothing the client has not been told."""
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._work, nursery)
-                await self._listen()
-                nursery.cancel_scope.cancel()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._work, nursery)
+                    await self._listen()
+                    nursery.cancel_scope.cancel()
+        finally:
+            if self._attached is not None:
+                self._attached.cancel()
         if self._failure is not None:
             await end_stream(self._stream, self._failure)
 
     async def take_steps(self, stream: Stream) -> None:
-        """Queue the steps that the previous hop sends, until it closes."""
-        while True:
-            message, hidden = await receive_message(stream, self._hidden_size)
-            match message:
-                case Step():
-                    assert hidden is not None
-                    self._enqueue(message, hidden)
-                case Close():
-                    return
-                case _:
-                    raise ProtocolError(f"'{message.type}' on a hop stream")
+        """Queue the steps that the previous hop sends, until it closes or the session ends."""
+        if self._attached is not None:
+            raise ProtocolError("the session has a hop stream already")
+        with trio.CancelScope() as self._attached:
+            while True:
+                message, hidden = await receive_message(stream, self._hidden_size, self.opening.max_tokens)
+                match message:
+                    case Step():
+                        assert hidden is not None
+                        self._enqueue(message, hidden)
+                    case Close():
+                        return
+                    case _:
+                        raise ProtocolError(f"'{message.type}' on a hop stream")
 
     async def _listen(self) -> None:
         """Obey the client's control stream until it closes or breaks."""
         try:
             while True:
                 with deadline(SESSION_SILENCE_SECONDS, "the client fell silent"):
-                    message, hidden = await receive_message(self._stream, self._hidden_size)
+                    message, hidden = await receive_message(self._stream, self._hidden_size, self.opening.max_tokens)
                 match message:
                     case Ping():
-                        await send_message(self._stream, Pong(steps=self._steps_done))
+                        with deadline(SESSION_SILENCE_SECONDS, "the client reads nothing"):
+                            await send_message(self._stream, Pong(steps=self._steps_done))
                     case Step() if self.opening.previous is None:
                         assert hidden is not None
                         self._enqueue(message, hidden)

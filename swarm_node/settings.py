@@ -93,6 +93,9 @@ PEER_SILENCE_SECONDS = 10.0
 SESSION_SILENCE_SECONDS = 30.0
 """A client that sends nothing for so long has vanished, and its cache is freed."""
 
+BLAME_SECONDS = 0.5
+"""A hop says that the next one is dead: the client's own stream to that one then ends within 0.05 s, if it is true."""
+
 STEP_SECONDS = 20.0
 """Patience with any step, before what the hops' own measurements add."""
 
@@ -116,8 +119,14 @@ RETRY_SECONDS = 1.0
 SNAPSHOT_SECONDS = 5.0
 """Age up to which a snapshot is good for a new chain; nodes announce about as often."""
 
+CHAINS_PER_STEP = 6
+"""Chains tried for one step before its error is believed to be the step's own fault."""
+
 AVOID_FAILED_SECONDS = 10.0
 """A failed node is left alone so long: its record needs about twice that to expire, a restart about half."""
+
+FRESH_SECONDS = 0.5
+"""A record made so long after a peer's failure shows that the peer is back; less may be the order of two clocks."""
 
 AVOID_BUSY_SECONDS = 2.0
 """A full node is left alone so long: sessions end at any moment."""
@@ -141,6 +150,12 @@ DRAIN_SECONDS = 30.0
 
 SESSION_TOKENS = 2048
 """Length of the session that memory is planned for, where the model's context is not shorter."""
+
+
+def session_tokens(context_length: int | None) -> int:
+    """Tokens of such a session, which is one cache slot."""
+    return min(SESSION_TOKENS, context_length or SESSION_TOKENS)
+
 
 RESERVED_SESSIONS = 4
 """Sessions of that length a node keeps room for when it chooses how many blocks to host: c of arXiv 2604.14993."""

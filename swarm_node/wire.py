@@ -37,11 +37,11 @@ PeerId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Text = Annotated[
     str,
     StringConstraints(max_length=1024),
-    # Strangers' words end up on a terminal, which obeys some unprintable characters.
-    AfterValidator(lambda text: "".join(letter if letter.isprintable() else " " for letter in text)),
+    AfterValidator(lambda text: printable(text)),
 ]
 Fingerprint = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Tokens = Annotated[int, Field(ge=0, le=MAX_SESSION_TOKENS)]
+StepNumber = Annotated[int, Field(ge=0, lt=2**62)]
 Block = Annotated[int, Field(ge=0, le=65536)]
 DtypeName = Literal["float32", "bfloat16", "float16"]
 
@@ -70,7 +70,7 @@ class NextHop(_Message):
     """Where a node sends a session's hidden states on to."""
 
     peer_id: PeerId
-    addresses: Annotated[list[Annotated[str, StringConstraints(max_length=256)]], Field(max_length=16)]
+    addresses: Annotated[list[Annotated[str, StringConstraints(max_length=512)]], Field(max_length=16)]
 
 
 class Open(_Message):
@@ -118,7 +118,7 @@ class Step(_Message):
     """
 
     type: Literal["step"] = "step"
-    number: Annotated[int, Field(ge=0, le=2**62)]
+    number: StepNumber
     position: Tokens
     tokens: Annotated[int, Field(ge=1, le=MAX_SESSION_TOKENS)]
     keep: Tokens
@@ -129,7 +129,7 @@ class Result(_Message):
     """Last hop to client: hidden states after the last block. Payload: [tokens, hidden] in ``dtype``."""
 
     type: Literal["result"] = "result"
-    number: Annotated[int, Field(ge=0, le=2**62)]
+    number: StepNumber
     tokens: Tokens
     dtype: DtypeName
 
@@ -165,9 +165,12 @@ async def send_message(stream: Stream, message: Message, payload: torch.Tensor |
     await stream.send_all(_LENGTHS.pack(len(header), len(body)) + header, body)
 
 
-async def receive_message(stream: Stream, hidden_size: int | None = None) -> tuple[Message, torch.Tensor | None]:
+async def receive_message(
+    stream: Stream, hidden_size: int | None = None, max_tokens: int = MAX_SESSION_TOKENS
+) -> tuple[Message, torch.Tensor | None]:
     """Read one frame; the tensor [tokens, hidden_size] comes with Step and Result, which need ``hidden_size``.
 
+    A frame of more than ``max_tokens`` tokens, the session's limit, is refused before there is memory for it.
     Raises ProtocolError for anything that breaks the schema or a bound, StreamClosed when the other side is gone.
     """
     header_length, payload_length = _LENGTHS.unpack(await stream.receive_exactly(_LENGTHS.size))
@@ -180,6 +183,8 @@ async def receive_message(stream: Stream, hidden_size: int | None = None) -> tup
         return message, None
     if hidden_size is None:
         raise ProtocolError(f"a '{message.type}' frame before the session was opened")
+    if message.tokens > max_tokens:
+        raise ProtocolError(f"a '{message.type}' of {message.tokens} tokens in a session of {max_tokens}")
     dtype = DTYPES[message.dtype]
     if payload_length != message.tokens * hidden_size * dtype.itemsize:
         raise ProtocolError(
@@ -206,9 +211,15 @@ def decode_header(header: bytes) -> Message:
         return _MESSAGES.validate_python(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ProtocolError(f"bad frame header: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where = ".".join(map(str, first["loc"]))
+        raise ProtocolError(printable(f"bad frame header: {where}: {first['msg']}"[:200])) from None
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise ProtocolError(f"frame header is not msgpack: {error}") from None
+        raise ProtocolError(printable(f"frame header is not msgpack: {error}"[:200])) from None
+
+
+def printable(text: str) -> str:
+    """``text`` without the characters that a terminal would obey: strangers' words end up on one."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:

@@ -52,6 +52,9 @@ def test_generate_for_machines_tells_text_tokens_and_route(
     answer = json.loads(outcome.out)
     assert answer["token_ids"] == expected(llama, [1, 2, 3], 7)
     assert answer["text"] is None
+    assert answer["prompt_tokens"] == 3
+    assert answer["tokens_per_second"] > 0 and answer["seconds"] > 0
+    assert [hop["peer"] for hop in answer["route"]] == [node.peer_id for node in local.nodes]
     assert [(hop["start"], hop["end"]) for hop in answer["route"]] == [(0, 2), (2, 4)]
 
 
@@ -59,10 +62,11 @@ def test_status_for_machines_tells_what_every_node_serves(
     capfd: pytest.CaptureFixture[str], llama: Path, local: LocalSwarm
 ) -> None:
     status = json.loads(swarm(capfd, "status", "--model", llama, "--initial-peers", local.address, "--json").out)
-    assert status["replicas"] == [1, 1, 1, 1]
+    assert status["coverage"] == [1, 1, 1, 1]
     assert status["missing"] == []
-    assert {node["peer_id"] for node in status["nodes"]} == {node.peer_id for node in local.nodes}
+    assert {node["peer"] for node in status["nodes"]} == {node.peer_id for node in local.nodes}
     assert all(node["free_tokens"] == node["cache_tokens"] > 0 for node in status["nodes"])
+    assert all(node["free_slots"] > 0 and node["memory_bytes"] > 0 for node in status["nodes"])
 
 
 def test_status_for_people_names_every_node(capfd: pytest.CaptureFixture[str], llama: Path, local: LocalSwarm) -> None:

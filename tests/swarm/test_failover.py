@@ -131,7 +131,7 @@ def test_a_node_that_rejoins_in_time_saves_the_text(path: Path) -> None:
     notices: list[str] = []
     with LocalSwarm(str(path), OPTIONS) as swarm:
         _first, second = swarm.start([Span(0, 2), Span(2, 4)])
-        rejoining = threading.Thread(target=swarm.start, args=([Span(2, 4)],))
+        rejoining = threading.Thread(target=swarm.restart, args=(second,))
 
         def replace() -> None:
             second.kill()

@@ -97,6 +97,18 @@ def test_a_plain_forward_call_gives_the_logits_of_every_token(model: SwarmModel,
     torch.testing.assert_close(swarm, plain, rtol=1e-4, atol=1e-4)
 
 
+def test_a_batch_padded_on_the_right_gives_the_logits_of_its_tokens(model: SwarmModel, path: Path) -> None:
+    inputs = torch.tensor([prompt_of(9), [*prompt_of(4), 0, 0, 0, 0, 0]])
+    mask = torch.tensor([[1] * 9, [1] * 4 + [0] * 5])
+    with torch.inference_mode():
+        swarm = model(inputs, attention_mask=mask).logits
+        plain = yardstick(path)(inputs, attention_mask=mask).logits
+        last = model(inputs, attention_mask=mask, logits_to_keep=1).logits
+    torch.testing.assert_close(swarm[0], plain[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(swarm[1, :4], plain[1, :4], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(last[0, -1], plain[0, -1], rtol=1e-4, atol=1e-4)
+
+
 def test_more_tokens_than_the_context_are_refused(model: SwarmModel) -> None:
     inputs = torch.tensor([prompt_of(9)])
     with pytest.raises(ContextTooLong, match=str(CONTEXT)):

@@ -144,7 +144,7 @@ def test_a_payload_where_none_belongs_is_refused() -> None:
         {**STEP.model_dump(), "tokens": 0},
         {**STEP.model_dump(), "tokens": "2"},
         {**STEP.model_dump(), "position": -1},
-        {**STEP.model_dump(), "number": 2**63},
+        {**STEP.model_dump(), "number": 2**62},
         {**STEP.model_dump(), "dtype": "complex64"},
         {
             "type": "open",
@@ -173,6 +173,11 @@ def test_a_strangers_words_cannot_steer_the_terminal() -> None:
 def test_random_bytes_are_refused_not_believed(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_header(data)
+
+
+def test_a_step_longer_than_its_session_is_refused_before_there_is_memory_for_it() -> None:
+    with pytest.raises(ProtocolError, match="session of 1"):
+        trio.run(receive_message, Tape(sent(STEP, torch.zeros(2, 4))), 4, 1)
 
 
 def test_an_empty_result_has_no_tensor_bytes() -> None:
