@@ -41,7 +41,7 @@ def chat(
         import torch
 
         from cli.generation import Sampling
-        from cli.notice import tell
+        from cli.notice import progress, tell
         from swarm_node.model_source import ModelSource
         from swarm_node.remote_model import connect
 
@@ -58,7 +58,9 @@ def chat(
             top_p=top_p,
             seed=seed,
         )
-        with connect(source, peers, dtype=dtype.value, timeout=timeout, notice=tell) as swarm_model:
+        with progress("joining the swarm …"):
+            swarm_model = connect(source, peers, dtype=dtype.value, timeout=timeout, notice=tell)
+        with swarm_model:
             converse(swarm_model, tokenizer, sampling, system, source.context_length)
 
 

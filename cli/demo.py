@@ -15,7 +15,7 @@ from cli.errors import reported
 from routing import Span
 from routing.errors import UsageError
 
-PROMPT = "The list type"
+PROMPT = "When an exception is raised"
 
 
 def demo(

@@ -53,7 +53,7 @@ def generate(
         import torch
 
         from cli.generation import Sampling, check_length, encode, run_generation
-        from cli.notice import tell
+        from cli.notice import progress, tell
         from swarm_node.model_source import ModelSource
         from swarm_node.remote_model import connect
 
@@ -73,7 +73,9 @@ def generate(
         source = ModelSource.open(model, revision)
         prompt_ids, tokenizer = encode(source, prompt, token_ids)
         check_length(source, len(prompt_ids), max_new_tokens)
-        with connect(source, peers, dtype=dtype.value, timeout=timeout, notice=tell) as swarm_model:
+        with progress("joining the swarm …"):
+            swarm_model = connect(source, peers, dtype=dtype.value, timeout=timeout, notice=tell)
+        with swarm_model:
             generated = run_generation(swarm_model, prompt_ids, tokenizer, sampling, show=not json_output)
         if json_output:
             print(json.dumps(as_json(generated)))

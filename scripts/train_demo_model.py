@@ -137,7 +137,7 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def optimisers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices (it needs about half the steps), AdamW for the embedding and the norms."""
+    """Muon for the blocks' matrices, AdamW for the embedding and the norms."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [

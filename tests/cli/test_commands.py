@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.demo import PROMPT
 from cli.main import spread_peers
 from cli.sizes import parse_bytes
 from routing import Span
@@ -79,7 +80,7 @@ def test_status_for_people_names_every_node(capfd: pytest.CaptureFixture[str], l
 def test_the_demo_streams_text_through_three_nodes_and_ends_them(capfd: pytest.CaptureFixture[str]) -> None:
     outcome = swarm(capfd, "demo", "--max-new-tokens", "24")
     assert outcome.code == 0
-    assert outcome.out.strip().startswith("The list type")
+    assert outcome.out.strip().startswith(PROMPT)
     assert len(outcome.out.split()) > 8
     assert outcome.error.count(": process ") == 3
     assert "tokens, " in outcome.error
