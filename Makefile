@@ -18,7 +18,7 @@ demo: $(INSTALLED)  ## start a swarm of three nodes on this machine and generate
 	@$(BIN)/swarm demo
 
 test: $(INSTALLED)  ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(INSTALLED)  ## check style, format and the direction of imports
 	@$(BIN)/ruff check .

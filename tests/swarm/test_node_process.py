@@ -36,6 +36,14 @@ def pair(path: Path) -> Iterator[LocalSwarm]:
         yield swarm
 
 
+@pytest.fixture(scope="module")
+def lasting(path: Path) -> Iterator[LocalSwarm]:
+    """Two nodes like pair's, for tests after which both must still serve."""
+    with LocalSwarm(str(path), OPTIONS) as swarm:
+        swarm.start([Span(0, 2), Span(2, 4)])
+        yield swarm
+
+
 def children(pid: int) -> set[int]:
     """Process ids of all descendants."""
     parents: dict[int, int] = {}
@@ -127,12 +135,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("protocol", [SESSION_PROTOCOL, HOP_PROTOCOL])
-def test_hostile_frames_end_their_stream_only(path: Path, pair: LocalSwarm, tmp_path: Path, protocol: str) -> None:
+def test_hostile_frames_end_their_stream_only(path: Path, lasting: LocalSwarm, tmp_path: Path, protocol: str) -> None:
     async def attack() -> None:
         identity = Identity.load_or_create(tmp_path / "attacker.key")
-        async with open_peer(identity, initial_peers=[pair.address], client_only=True) as peer:
+        async with open_peer(identity, initial_peers=[lasting.address], client_only=True) as peer:
             for frame in HOSTILE.values():
-                stream = await peer.open_stream(pair.nodes[0].peer_id, (pair.address,), protocol, 10.0)
+                stream = await peer.open_stream(lasting.nodes[0].peer_id, (lasting.address,), protocol, 10.0)
                 await stream.send_all(frame)
                 if frame.endswith(b"short"):
                     await stream.aclose()
@@ -142,21 +150,23 @@ def test_hostile_frames_end_their_stream_only(path: Path, pair: LocalSwarm, tmp_
 
     trio.run(attack)
     prompt = prompt_of(9)
-    with AutoSwarmModelForCausalLM.from_pretrained(str(path), initial_peers=[pair.address], dtype="float32") as model:
+    with AutoSwarmModelForCausalLM.from_pretrained(
+        str(path), initial_peers=[lasting.address], dtype="float32"
+    ) as model:
         assert generated(model, prompt) == expected(path, prompt)
 
 
 def test_an_unknown_session_and_a_wrong_model_are_refused_in_words(
-    path: Path, pair: LocalSwarm, tmp_path: Path
+    path: Path, lasting: LocalSwarm, tmp_path: Path
 ) -> None:
     opening = Open(session=bytes(16), model="other", start=0, end=2, max_tokens=8, previous=None, next=None)
 
     async def ask() -> list[Failed]:
         answers = []
         identity = Identity.load_or_create(tmp_path / "stranger.key")
-        async with open_peer(identity, initial_peers=[pair.address], client_only=True) as peer:
+        async with open_peer(identity, initial_peers=[lasting.address], client_only=True) as peer:
             for protocol, message in ((HOP_PROTOCOL, Attach(session=bytes(16))), (SESSION_PROTOCOL, opening)):
-                stream = await peer.open_stream(pair.nodes[0].peer_id, (pair.address,), protocol, 10.0)
+                stream = await peer.open_stream(lasting.nodes[0].peer_id, (lasting.address,), protocol, 10.0)
                 await send_message(stream, message)
                 with trio.fail_after(15):
                     answer, _ = await receive_message(stream)
