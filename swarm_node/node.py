@@ -130,7 +130,7 @@ class Node:
             def sessions_changed() -> None:
                 self._update(announcer, free_tokens=engine.free_tokens, running=engine.running)
 
-            served = Served(source.fingerprint, source.name, span, blocks.hidden_size)
+            served = Served(source.fingerprint, _public_name(source.name), span, blocks.hidden_size)
             nursery.start_soon(engine.watch)
             host = SessionHost(peer, engine, served, sessions_changed)
             await nursery.start(peer.serve, SESSION_PROTOCOL, host.serve_session)
@@ -160,6 +160,12 @@ class Node:
 async def _in_thread(function: Callable[[], T]) -> T:
     """Run ``function`` in a worker thread; cancellation does not wait for it, so that Ctrl-C ends a long load."""
     return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+
+def _public_name(name: str) -> str:
+    """A Hub id as it is; of a directory only its own name, since the rest is nobody's business."""
+    path = Path(name)
+    return path.resolve().name[:200] if path.is_dir() else name
 
 
 def _device(name: str) -> str:

@@ -80,10 +80,6 @@ class SessionHost:
         self._idle.set()
         self._draining = False
 
-    @property
-    def running(self) -> int:
-        return len(self._sessions)
-
     async def drain(self) -> None:
         """Admit no more sessions and return when the last has ended."""
         self._draining = True
