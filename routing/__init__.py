@@ -1,20 +1,47 @@
-"""Pure decisions: which blocks a node hosts, which chain a session takes. No I/O, no torch."""
+"""Pure decisions: which blocks a server hosts, which chains that gives, where a job goes. No I/O, no torch.
+
+``routing.simulation`` plays them out over time.
+"""
 
 from routing.chains import Hop, describe_blocks, fastest_chain
+from routing.cluster import Chain, Link, ModelShape, Server, total_rate
+from routing.gbp_cr import Placement, gbp_cr
+from routing.gca import gca
+from routing.hardware import BlockTime, BlockWork, Device, block_time
+from routing.jffc import Jffc
 from routing.placement import blocks_that_fit, cache_tokens, describe_bytes, newcomer_span
+from routing.reserve import Plan, choose_reserve
+from routing.response_time import ResponseBounds, response_time_bounds
 from routing.snapshot import NodeState, NodeView, Snapshot
 from routing.span import Span
 
 __all__ = [
+    "BlockTime",
+    "BlockWork",
+    "Chain",
+    "Device",
     "Hop",
+    "Jffc",
+    "Link",
+    "ModelShape",
     "NodeState",
     "NodeView",
+    "Placement",
+    "Plan",
+    "ResponseBounds",
+    "Server",
     "Snapshot",
     "Span",
+    "block_time",
     "blocks_that_fit",
     "cache_tokens",
+    "choose_reserve",
     "describe_blocks",
     "describe_bytes",
     "fastest_chain",
+    "gbp_cr",
+    "gca",
     "newcomer_span",
+    "response_time_bounds",
+    "total_rate",
 ]

@@ -2,7 +2,8 @@
 
 SwarmError                      exit code 1; the message is one line that says what to do
 ├── UsageError                  exit code 2; what the user typed cannot be right
-│   └── ContextTooLong          prompt and new tokens exceed the model's context
+│   ├── ContextTooLong          prompt and new tokens exceed the model's context
+│   └── ClusterInvalid          a description of servers, model or load that no cluster can have
 ├── ModelError
 │   ├── ModelNotFound           neither a local directory nor a reachable Hub id
 │   ├── NotADecoder             a model without a causal decoder
@@ -18,7 +19,8 @@ SwarmError                      exit code 1; the message is one line that says w
 ├── ProtocolError               a frame or record that breaks the schema or a bound
 ├── CapacityError
 │   ├── CacheFull               a node has no room for this session's cache now
-│   └── MemoryTooSmall          the memory given does not hold what was asked for
+│   ├── MemoryTooSmall          the memory given does not hold what was asked for
+│   └── Overloaded              jobs arrive faster than all chains together can serve them
 └── RoutingError
     ├── BlocksNotCovered        no node serves some blocks
     ├── WrongModel              a peer serves another model than the one asked for
@@ -37,6 +39,10 @@ class UsageError(SwarmError):
 
 
 class ContextTooLong(UsageError):
+    pass
+
+
+class ClusterInvalid(UsageError):
     pass
 
 
@@ -101,6 +107,10 @@ class CacheFull(CapacityError):
 
 
 class MemoryTooSmall(CapacityError):
+    pass
+
+
+class Overloaded(CapacityError):
     pass
 
 
