@@ -11,6 +11,8 @@ from cli.chat import chat
 from cli.demo import demo
 from cli.generate import generate
 from cli.node import node
+from cli.plan import plan
+from cli.simulate import simulate
 from cli.status import status
 
 app = typer.Typer(
@@ -21,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (node, generate, chat, status, demo):
+for command in (node, generate, chat, status, plan, simulate, demo):
     app.command()(command)
 
 

@@ -1,0 +1,63 @@
+"""Blocks of a model as a bar of characters, for a terminal of any width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from routing.span import Span
+
+_NARROWEST = 10
+_WIDEST_BLOCK = 4
+"""Columns of one block of a small model."""
+_LABEL_COLUMNS = 6
+"""Between two numbers on the ruler, at least."""
+
+
+class BlockBar:
+    """Bars of the same width over ``blocks`` blocks, in at most ``columns`` columns: a column is a part of a block,
+    a block, or several.
+    """
+
+    def __init__(self, blocks: int, columns: int) -> None:
+        columns = max(columns, _NARROWEST)
+        self._blocks = blocks
+        self._columns = blocks * min(_WIDEST_BLOCK, columns // blocks) if blocks <= columns else columns
+
+    def span(self, span: Span) -> str:
+        """Filled where the span has a block."""
+        start = span.start * self._columns // self._blocks
+        end = -(-span.end * self._columns // self._blocks)
+        return "·" * start + "█" * (end - start) + "·" * (self._columns - end)
+
+    def ruler(self) -> str:
+        """Block numbers at the columns where the blocks begin."""
+        step = next(step for step in _steps() if step * self._columns // self._blocks >= _LABEL_COLUMNS)
+        ruler = ""
+        for block in range(0, self._blocks, step):
+            ruler = ruler.ljust(block * self._columns // self._blocks) + str(block)
+        return ruler[: self._columns]
+
+    def replicas(self, spans: Iterable[Span | None]) -> str:
+        """How many spans have the block, the fewest where a column is several blocks; 9 is nine or more."""
+        change = [0] * (self._blocks + 1)
+        for span in spans:
+            if span is not None:
+                change[span.start] += 1
+                change[span.end] -= 1
+        counts: list[int] = []
+        for step in change[:-1]:
+            counts.append(step + (counts[-1] if counts else 0))
+        return "".join(str(min(9, self._fewest(counts, column))) for column in range(self._columns))
+
+    def _fewest(self, counts: list[int], column: int) -> int:
+        first = column * self._blocks // self._columns
+        last = max(first + 1, (column + 1) * self._blocks // self._columns)
+        return min(counts[first:last])
+
+
+def _steps() -> Iterable[int]:
+    """1, 2, 5, 10, 20, …"""
+    size = 1
+    while True:
+        yield from (size, 2 * size, 5 * size)
+        size *= 10

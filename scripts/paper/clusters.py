@@ -1,0 +1,60 @@
+"""Clusters of the paper's two kinds of machines, at random distances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from paper.inputs import Seconds
+from paper.settings import FAST, HANDLING_SECONDS, SLOW, TRACE_FAST, TRACE_SLOW, TRACE_WORK
+from routing.cluster import Server
+from routing.hardware import BlockTime, block_time
+from routing.simulation import Job, ServerTime, mean_servers
+
+
+def simulated_cluster(count: int, fast_share: float, rtts: Seconds, rng: np.random.Generator) -> tuple[Server, ...]:
+    """``count`` servers for SIMULATED_MODEL in random order; τc_j is a drawn round trip and its handling."""
+    fast = round(fast_share * count)
+    kinds = [FAST] * fast + [SLOW] * (count - fast)
+    return tuple(
+        Server(f"{kind.name}-{number}", kind.memory_bytes, float(rtt) + HANDLING_SECONDS, kind.compute_seconds())
+        for number, (kind, rtt) in enumerate(
+            zip((kinds[index] for index in rng.permutation(count)), rng.choice(rtts, count), strict=True), start=1
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TraceCluster:
+    """The nine GPU slices of the trace experiment."""
+
+    servers: tuple[Server, ...]
+    """With the times of the mean job, for policies to plan with."""
+    times: tuple[ServerTime, ...]
+
+
+def trace_cluster(
+    rtts: Seconds, jobs: Sequence[Job], rng: np.random.Generator, compute_factor: float = 1.0
+) -> TraceCluster:
+    """Machines for TRACE_MODEL: a job spends a drawn round trip and its handling on a server for each output token.
+
+    ``compute_factor`` multiplies all computing times.
+    """
+    kinds = [FAST] * TRACE_FAST + [SLOW] * TRACE_SLOW
+    drawn = rng.choice(rtts, len(kinds))
+    times = []
+    servers = []
+    for number, (kind, rtt) in enumerate(zip(kinds, drawn, strict=True), start=1):
+        block = block_time(kind.device, TRACE_WORK)
+        scaled = BlockTime(
+            block.per_job * compute_factor,
+            block.per_input_token * compute_factor,
+            block.per_later_token * compute_factor,
+        )
+        times.append(ServerTime(0.0, float(rtt) + HANDLING_SECONDS, scaled))
+        servers.append(Server(f"{kind.name}-{number}", kind.memory_bytes, 0.0, 1.0))
+    input_tokens = sum(job.input_tokens for job in jobs) / len(jobs)
+    output_tokens = sum(job.output_tokens for job in jobs) / len(jobs)
+    return TraceCluster(mean_servers(servers, times, input_tokens, output_tokens), tuple(times))
