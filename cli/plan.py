@@ -82,6 +82,8 @@ def make_plan(cluster: Cluster, arrival_rate: float, reserve: int | None, stop_e
 
 def as_json(cluster: Cluster, plan: Plan) -> dict[str, Any]:
     """What --json prints. Blocks count from 0 and spans exclude their end; what does not exist is null."""
+    from routing.cluster import total_rate
+
     servers = cluster.servers
     return {
         "reserve": plan.reserve,
@@ -101,7 +103,7 @@ def as_json(cluster: Cluster, plan: Plan) -> dict[str, Any]:
             }
             for chain in plan.chains
         ],
-        "total_rate": math.fsum(chain.rate for chain in plan.chains),
+        "total_rate": total_rate(plan.chains),
         "response_seconds": {"lower": _finite(plan.bounds.lower), "upper": _finite(plan.bounds.upper)},
         "candidates": [
             {

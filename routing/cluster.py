@@ -14,7 +14,8 @@ MAX_BLOCKS = 1_000
 MAX_SLOTS = 1_000_000
 """Jobs whose cache for one block a server may hold: more means bytes were given in a wrong unit."""
 
-_ROUNDING = 4 * 2.0**-52
+ROUNDING = 4 * 2.0**-52
+"""Relative error that a quotient of two sums of bytes may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def whole(amount: float, part: float) -> int:
     So 1 holds 0.1 ten times, as a person reckons, though 1 // 0.1 is 9.
     """
     quotient = amount / part
-    return math.floor(quotient + _ROUNDING * quotient)
+    return math.floor(quotient + ROUNDING * quotient)
 
 
 def hosted_blocks(server: Server, model: ModelShape, reserve: int) -> int:
@@ -95,7 +96,7 @@ def cache_slots(server: Server, model: ModelShape, hosted: int) -> int:
     Negative if the weights do not fit.
     """
     quotient = (server.memory_bytes - model.block_bytes * hosted) / model.cache_bytes
-    return math.floor(quotient + _ROUNDING * server.memory_bytes / model.cache_bytes)
+    return math.floor(quotient + ROUNDING * server.memory_bytes / model.cache_bytes)
 
 
 @dataclass(frozen=True, slots=True)

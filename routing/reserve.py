@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from routing.cluster import Chain, ModelShape, Server, check_servers, hosted_blocks, total_rate, whole
+import numpy as np
+
+from routing.cluster import ROUNDING, Chain, ModelShape, Server, check_servers, hosted_blocks, total_rate, whole
 from routing.errors import ClusterInvalid, MemoryTooSmall, Overloaded
 from routing.gbp_cr import Placement, chains_for_rate, gbp_cr
 from routing.gca import gca
@@ -75,9 +77,12 @@ def choose_reserve(
     compared: list[Candidate] = []
     best: Plan | None = None
     known: dict[tuple[Span | None, ...], Candidate] = {}
+    hosting = _Hosting(servers, model)
+    placement: Placement | None = None
     for reserve in reserves(servers, model) if candidates is None else candidates:
         per_slot = arrival_rate / (target_load * reserve)
-        placement = gbp_cr(servers, model, reserve, stop_at_rate=per_slot if stop_early else None)
+        if placement is None or stop_early or hosting.changes(reserve):
+            placement = gbp_cr(servers, model, reserve, stop_at_rate=per_slot if stop_early else None)
         needed = chains_for_rate(placement, per_slot)
         surrogate = None if needed is None else reserve * needed
         twin = known.get(placement.spans)
@@ -94,6 +99,22 @@ def choose_reserve(
     if best is None:
         raise _why_none(servers, model, arrival_rate, compared)
     return replace(best, candidates=tuple(compared))
+
+
+class _Hosting:
+    """The blocks that each server holds, all that a placement of all servers depends on: many c share them."""
+
+    def __init__(self, servers: Sequence[Server], model: ModelShape) -> None:
+        self._memory = np.array([server.memory_bytes for server in servers])
+        self._model = model
+        self._counts = b""
+
+    def changes(self, reserve: int) -> bool:
+        """Whether they differ from those of the c that was asked for before."""
+        before = self._counts
+        quotient = self._memory / (self._model.block_bytes + reserve * self._model.cache_bytes)
+        self._counts = np.minimum(np.floor(quotient + ROUNDING * quotient), self._model.blocks).tobytes()
+        return self._counts != before
 
 
 def _why_none(

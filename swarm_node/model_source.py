@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
-from routing.errors import ModelError, ModelNotFound, ModelUnsupported, UsageError
+from routing.errors import ModelError, UsageError
 from swarm_node.fingerprint import fingerprint
 from swarm_node.footprint import BlockShapes, Footprint, probe
-from swarm_node.model_files import CONFIG, ModelFiles, open_files
+from swarm_node.model_config import context_length, read_config, refuse_quantised
+from swarm_node.model_files import ModelFiles, open_files
 from swarm_node.quiet import quiet
 from swarm_node.settings import HUB_READERS
 from swarm_node.shards import Shard, read_shard, shard_files
@@ -46,12 +45,9 @@ class ModelSource:
         disk and network: call it in a thread.
         """
         files = open_files(name_or_path, revision)
-        if CONFIG not in files.sizes:
-            raise ModelNotFound(f"{name_or_path} has no config.json; give the directory of a transformers model")
-        values, config = _read_config(name_or_path, files)
+        values, config = read_config(name_or_path, files)
         shapes = probe(config)
-        if getattr(config, "quantization_config", None) is not None:
-            raise ModelUnsupported(f"{name_or_path} is quantised; choose a float32, bfloat16 or float16 checkpoint")
+        refuse_quantised(name_or_path, config)
         with ThreadPoolExecutor(HUB_READERS) as readers:
             shards = tuple(readers.map(lambda file: read_shard(files, file), shard_files(files)))
         return cls(
@@ -78,8 +74,7 @@ class ModelSource:
     @property
     def context_length(self) -> int | None:
         """Most tokens the model can attend to; None if its config does not say."""
-        length = getattr(self.config.get_text_config(), "max_position_embeddings", None)
-        return int(length) if length else None
+        return context_length(self.config)
 
     def footprint(self, dtype: torch.dtype) -> Footprint:
         """Memory per block and per cached token and block in ``dtype``; the largest block counts."""
@@ -106,23 +101,6 @@ class ModelSource:
             # Tokenizers raise whatever their many formats and libraries raise.
             raise ModelError(f"the tokenizer of {self.name} cannot be read ({error}); use --token-ids") from error
         return tokenizer
-
-
-def _read_config(name: str, files: ModelFiles) -> tuple[dict[str, Any], PreTrainedConfig]:
-    path = files.path(CONFIG)
-    try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ModelNotFound(f"{path} is not readable JSON; download the model again") from error
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(str(files.directory), trust_remote_code=False)
-    except Exception as error:
-        # Config classes validate in many ways; all of them mean that transformers does not know this model.
-        kind = values.get("model_type") if isinstance(values, dict) else None
-        raise ModelUnsupported(f"transformers here cannot read the config of {name} (model type {kind}); "
-                               "update transformers or choose another model") from error  # fmt: skip
-    return values, config
 
 
 def _generation_config(files: ModelFiles, config: PreTrainedConfig) -> GenerationConfig:

@@ -55,14 +55,13 @@ def petals_policy(
     rng: np.random.Generator,
     *,
     cache_jobs: float = CACHE_JOBS,
-    spare_memory: bool = True,
+    spare_memory: bool = False,
 ) -> PetalsPolicy:
     """Place as PETALS does, with room for ``cache_jobs`` jobs on every block, and route over that.
 
-    With ``spare_memory`` all memory beside the weights is cache. Without it a server's cache is what it counted on,
-    ``cache_jobs`` times its blocks, and the rest lies idle, as in PETALS itself (``attn_cache_bytes`` in server.py);
-    that matters where a server could hold more than the whole model. Raises BlocksNotCovered or MemoryTooSmall if no
-    chain comes out.
+    A server's cache is what it counted on, ``cache_jobs`` times its blocks, and what memory is left lies idle, as in
+    PETALS itself (``attn_cache_bytes`` in server.py); with ``spare_memory`` that is cache too. Raises BlocksNotCovered
+    or MemoryTooSmall if no chain comes out.
     """
     check_servers(servers, model)
     spans = petals_placement(servers, model, rng, cache_jobs=cache_jobs)

@@ -34,7 +34,7 @@ def build_policy(
     session_tokens: int | None = None,
     paged: bool = False,
     petals_cache_jobs: float = CACHE_JOBS,
-    petals_spare_memory: bool = True,
+    petals_spare_memory: bool = False,
     concurrent: int | None = None,
 ) -> Policy:
     """Place blocks and choose chains for one of POLICY_NAMES; ``arrival_rate`` is λ in jobs per second.
@@ -42,7 +42,7 @@ def build_policy(
     - ``proposed``: GBP-CR with the c of choose_reserve() (or ``reserve``), GCA, JFFC. With ``paged`` its jobs reserve
       their own length; that needs ``session_tokens``, the tokens that ``model.cache_bytes`` holds.
     - ``petals``: see PetalsPolicy; blocks are placed with room for ``petals_cache_jobs`` jobs each, in an order from
-      ``rng``, which nothing else draws from, and without ``petals_spare_memory`` these jobs are all that it caches.
+      ``rng``, which nothing else draws from; with ``petals_spare_memory`` the memory left over is cache too.
     - ``bprr``: see BprrPolicy; ``concurrent`` is |R|, by default design_number().
     - ``jffc-only``: JFFC over servers that hold the whole model.
     - ``jffc``, ``jsq``, ``jiq``, ``sed``, ``sa-jsq``, ``random``: dispatching over the chains of ``proposed``.

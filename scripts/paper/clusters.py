@@ -14,12 +14,23 @@ from routing.hardware import BlockTime, block_time
 from routing.simulation import Job, ServerTime, mean_servers
 
 
-def simulated_cluster(count: int, fast_share: float, rtts: Seconds, rng: np.random.Generator) -> tuple[Server, ...]:
-    """``count`` servers for SIMULATED_MODEL in random order; τc_j is a drawn round trip and its handling."""
+def simulated_cluster(
+    count: int, fast_share: float, rtts: Seconds, rng: np.random.Generator, round_trips: int = 1
+) -> tuple[Server, ...]:
+    """``count`` servers for SIMULATED_MODEL in random order.
+
+    τc_j is a drawn round trip and its handling, ``round_trips`` times: once for a job as the paper says, or once for
+    each generated token.
+    """
     fast = round(fast_share * count)
     kinds = [FAST] * fast + [SLOW] * (count - fast)
     return tuple(
-        Server(f"{kind.name}-{number}", kind.memory_bytes, float(rtt) + HANDLING_SECONDS, kind.compute_seconds())
+        Server(
+            f"{kind.name}-{number}",
+            kind.memory_bytes,
+            round_trips * (float(rtt) + HANDLING_SECONDS),
+            kind.compute_seconds(),
+        )
         for number, (kind, rtt) in enumerate(
             zip((kinds[index] for index in rng.permutation(count)), rng.choice(rtts, count), strict=True), start=1
         )

@@ -23,8 +23,10 @@ class Variant(NamedTuple):
     reserve: int | None = None
     """c, if not the one that the lower bound chooses."""
     paged: bool = False
-    cache_jobs: float | None = None
-    """Jobs for which PETALS sets cache aside; None: all spare memory is cache."""
+    cache_jobs: float = CACHE_JOBS
+    """Jobs for which PETALS sets cache aside on each block."""
+    spare_memory: bool = False
+    """Whether the memory that PETALS has left is cache too."""
 
 
 PETALS = "PETALS"
@@ -34,12 +36,12 @@ PROPOSED = "proposed"
 PAGED = "proposed, paged"
 PAPERS_C = f"proposed, c = {TRACE_RESERVE}"
 LARGEST_C = f"proposed, c = {WHOLE_RESERVE}"
-PETALS_OWN_CACHE = "PETALS, cache of 2 jobs"
-PETALS_QUERIES_CACHE = "PETALS, cache of 8 jobs"
+PETALS_LARGER_CACHE = "PETALS, cache of 8 jobs"
+PETALS_ALL_MEMORY = "PETALS, all memory"
 VARIANTS = {
     PETALS: Variant("petals"),
-    PETALS_OWN_CACHE: Variant("petals", cache_jobs=CACHE_JOBS),
-    PETALS_QUERIES_CACHE: Variant("petals", cache_jobs=8.0),
+    PETALS_LARGER_CACHE: Variant("petals", cache_jobs=8.0),
+    PETALS_ALL_MEMORY: Variant("petals", spare_memory=True),
     BPRR: Variant("bprr"),
     JFFC_ONLY: Variant("jffc-only"),
     PROPOSED: Variant("proposed"),
@@ -104,8 +106,8 @@ def _policy(cell: Cell, rng: np.random.Generator) -> Policy:
         reserve=variant.reserve,
         paged=variant.paged,
         session_tokens=SESSION_TOKENS if variant.paged else None,
-        petals_cache_jobs=CACHE_JOBS if variant.cache_jobs is None else variant.cache_jobs,
-        petals_spare_memory=variant.cache_jobs is None,
+        petals_cache_jobs=variant.cache_jobs,
+        petals_spare_memory=variant.spare_memory,
     )
 
 

@@ -86,12 +86,12 @@ def test_later_clients_may_overtake_since_nobody_queues() -> None:
     assert result.start.tolist() == [0, 17.5 - 2.0, 5.25]
 
 
-def test_memory_beyond_what_was_counted_on_is_cache_or_lies_idle() -> None:
+def test_memory_beyond_what_was_counted_on_lies_idle_unless_it_is_asked_for() -> None:
     servers = [Server("a", 100.0, 0.0, 1.0)]  # the whole model and much more
     jobs = jobs_at(*[0.0] * 3)
-    assert run(petals_policy(servers, MODEL, rng()), servers, jobs).start.tolist() == [0, 0, 0]
-    counted = petals_policy(servers, MODEL, rng(), spare_memory=False)
-    assert run(counted, servers, jobs).start.tolist() == [0, 0, 7]  # attempts at 0, 1, 3 and 7
+    assert run(petals_policy(servers, MODEL, rng()), servers, jobs).start.tolist() == [0, 0, 7]  # attempts at 1, 3, 7
+    spare = petals_policy(servers, MODEL, rng(), spare_memory=True)
+    assert run(spare, servers, jobs).start.tolist() == [0, 0, 0]
 
 
 def test_a_swarm_with_a_gap_is_refused() -> None:
