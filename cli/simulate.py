@@ -151,6 +151,8 @@ def _show(cluster: Cluster, load: Load, choices: Choices, comparison: Comparison
 
 def as_json(load: Load, choices: Choices, comparison: Comparison) -> dict[str, Any]:
     """What --json prints; times in seconds, and what does not exist is null."""
+    from routing.cluster import total_rate
+
     plan = comparison.plan
     return {
         "arrival_rate": load.arrival_rate,
@@ -158,7 +160,7 @@ def as_json(load: Load, choices: Choices, comparison: Comparison) -> dict[str, A
         "seed": choices.seed,
         "reserve": plan.reserve if plan else None,
         "chains": len(plan.chains) if plan else None,
-        "total_rate": math.fsum(chain.rate for chain in plan.chains) if plan else None,
+        "total_rate": total_rate(plan.chains) if plan else None,
         "response_seconds": (
             {"lower": _finite(plan.bounds.lower), "upper": _finite(plan.bounds.upper)} if plan else None
         ),

@@ -42,6 +42,8 @@ class Load:
     """Jobs per second that policies plan for: what was asked for, or the mean of the trace."""
     servers: tuple[Server, ...]
     """With the mean times of these jobs, for policies to plan with."""
+    output_tokens: float
+    """Mean of these jobs."""
     times: tuple[ServerTime, ...]
     """What each server adds to a job, as it follows from the job's size and lengths."""
 
@@ -51,7 +53,7 @@ def poisson_load(cluster: Cluster, rate: float, count: int, rng: np.random.Gener
     jobs = poisson_jobs(
         rate, count, rng, input_tokens=round(cluster.input_tokens), output_tokens=round(cluster.output_tokens)
     )
-    return Load(jobs, rate, cluster.servers, mean_times(cluster.servers))
+    return Load(jobs, rate, cluster.servers, cluster.output_tokens, mean_times(cluster.servers))
 
 
 def trace_load(
@@ -82,7 +84,8 @@ def trace_load(
     times = tuple(
         lengths.server_time(server, block) for server, block in zip(cluster.servers, cluster.block_times, strict=True)
     )
-    return Load(jobs, planned, mean_servers(cluster.servers, times, lengths.input, lengths.output), times)
+    servers = mean_servers(cluster.servers, times, lengths.input, lengths.output)
+    return Load(jobs, planned, servers, lengths.output, times)
 
 
 @dataclass(frozen=True, slots=True)

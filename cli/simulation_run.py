@@ -120,6 +120,7 @@ def _run(policy: str, cluster: Cluster, load: Load, choices: Choices, plan: Plan
         stop_early=choices.stop_early,
         session_tokens=cluster.session_tokens,
         paged=policy == PAGED,
+        output_tokens=load.output_tokens,
     )
     result = simulate(built, load.jobs, load.times, rng)
     share = _load_of(built, load.arrival_rate)

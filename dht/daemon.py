@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
-import base58
 import trio
 from hivemind.proto import p2pd_pb2
 
@@ -75,11 +74,6 @@ class Daemon:
         call = converse(self.control, type=p2pd_pb2.Request.STREAM_OPEN, streamOpen=request)
         response, connection = await _reach(peer_id, call, timeout)
         return Stream(connection, peer_id_text(response.streamInfo.peer))
-
-    async def list_peers(self) -> list[str]:
-        """The ids of all peers there is a connection to."""
-        response = await _in_time(ask(self.control, type=p2pd_pb2.Request.LIST_PEERS))
-        return [base58.b58encode(peer.id).decode() for peer in response.peers]
 
     async def serve(
         self, protocol: str, handler: StreamHandler, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

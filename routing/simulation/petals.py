@@ -18,6 +18,8 @@ from routing.span import Span
 
 FULL_SERVER_SECONDS = 10.0
 """Cost that a client adds for a server which seems to lack cache (client/routing/sequence_manager.py of PETALS)."""
+OUTPUT_TOKENS = 20.0
+"""Mean length of a job's answer where nothing else is told (arXiv 2604.14993, section 5)."""
 MAX_BACK_OFF_SECONDS = 60.0
 """Longest pause between two attempts; the first is 1 s and each is twice the one before."""
 MAX_WAITING = 10_000
@@ -29,16 +31,18 @@ class PetalsPolicy:
     """PETALS routing over a placement.
 
     A link costs τc_j + τp_j·m_ij, which stands for half the round trip between servers, the 18 ms of handling and the
-    time of its blocks in PETALS; and FULL_SERVER_SECONDS more if the server's free cache does not hold a job on *all*
-    blocks that it hosts, though the job may need fewer. The client takes the cheapest path and needs cache on every
-    server of it, as much as its own links ask for. If one refuses, nothing is reserved and the client tries again,
-    with a new path, after 1 s, then 2 s, 4 s, up to MAX_BACK_OFF_SECONDS. Nobody queues, so later jobs may overtake.
-    Clients know the free cache as it is, where real ones read records of up to a minute ago.
+    time of its blocks in PETALS; and more if the server's free cache does not hold a job on *all* blocks that it
+    hosts, though the job may need fewer. PETALS counts seconds of one token, where these are of a whole job, so that
+    FULL_SERVER_SECONDS come once for each of the job's ``output_tokens``. The client takes the cheapest path and
+    needs cache on every server of it, as much as its own links ask for. If one refuses, nothing is reserved and the
+    client tries again, with a new path, after 1 s, then 2 s, 4 s, up to MAX_BACK_OFF_SECONDS. Nobody queues, so later
+    jobs may overtake. Clients know the free cache as it is, where real ones read records of up to a minute ago.
 
     The simulation raises Overloaded once MAX_WAITING clients wait.
     """
 
     graph: LinkGraph
+    output_tokens: float
     name: str = "petals"
 
     @property
@@ -46,7 +50,7 @@ class PetalsPolicy:
         return self.graph.spans
 
     def dispatcher(self, jobs: Sequence[Job], times: Sequence[ServerTime], rng: np.random.Generator) -> Dispatcher:
-        return _Clients(self.graph, RouteBook(self.graph, times))
+        return _Clients(self.graph, RouteBook(self.graph, times), FULL_SERVER_SECONDS * self.output_tokens)
 
 
 def petals_policy(
@@ -56,8 +60,11 @@ def petals_policy(
     *,
     cache_jobs: float = CACHE_JOBS,
     spare_memory: bool = False,
+    output_tokens: float = OUTPUT_TOKENS,
 ) -> PetalsPolicy:
     """Place as PETALS does, with room for ``cache_jobs`` jobs on every block, and route over that.
+
+    ``output_tokens`` is the mean of the jobs.
 
     A server's cache is what it counted on, ``cache_jobs`` times its blocks, and what memory is left lies idle, as in
     PETALS itself (``attn_cache_bytes`` in server.py); with ``spare_memory`` that is cache too. Raises BlocksNotCovered
@@ -66,7 +73,7 @@ def petals_policy(
     check_servers(servers, model)
     spans = petals_placement(servers, model, rng, cache_jobs=cache_jobs)
     counted = None if spare_memory else [0 if span is None else int(cache_jobs * len(span)) for span in spans]
-    return PetalsPolicy(LinkGraph(servers, model, spans, "PETALS", counted))
+    return PetalsPolicy(LinkGraph(servers, model, spans, "PETALS", counted), output_tokens)
 
 
 def back_off_seconds(attempts: int) -> float:
@@ -77,9 +84,10 @@ def back_off_seconds(attempts: int) -> float:
 class _Clients:
     """All clients at once; what they see differs only in time."""
 
-    def __init__(self, graph: LinkGraph, book: RouteBook) -> None:
+    def __init__(self, graph: LinkGraph, book: RouteBook, full_seconds: float) -> None:
         self._graph = graph
         self._book = book
+        self._full_seconds = full_seconds
         self._free = list(graph.slots)
         self._hosted = [0 if span is None else len(span) for span in graph.spans]
         self._full = 0
@@ -132,7 +140,7 @@ class _Clients:
         if known is None:
             known = self._graph.cheapest(
                 [
-                    seconds + FULL_SERVER_SECONDS * (self._full >> server & 1)
+                    seconds + self._full_seconds * (self._full >> server & 1)
                     for seconds, server in zip(self._graph.seconds, self._graph.server, strict=True)
                 ]
             )

@@ -12,7 +12,7 @@ from routing.reserve import TARGET_LOAD, choose_reserve
 from routing.simulation.bprr import bprr_policy
 from routing.simulation.fixed_chains import DISPATCH_RULES, fixed_chain_policy
 from routing.simulation.paged import paged_policy
-from routing.simulation.petals import petals_policy
+from routing.simulation.petals import OUTPUT_TOKENS, petals_policy
 from routing.simulation.petals_placement import CACHE_JOBS
 from routing.simulation.simulator import Policy
 from routing.simulation.whole_model import whole_model_chains
@@ -35,6 +35,7 @@ def build_policy(
     paged: bool = False,
     petals_cache_jobs: float = CACHE_JOBS,
     petals_spare_memory: bool = False,
+    output_tokens: float = OUTPUT_TOKENS,
     concurrent: int | None = None,
 ) -> Policy:
     """Place blocks and choose chains for one of POLICY_NAMES; ``arrival_rate`` is λ in jobs per second.
@@ -43,6 +44,7 @@ def build_policy(
       their own length; that needs ``session_tokens``, the tokens that ``model.cache_bytes`` holds.
     - ``petals``: see PetalsPolicy; blocks are placed with room for ``petals_cache_jobs`` jobs each, in an order from
       ``rng``, which nothing else draws from; with ``petals_spare_memory`` the memory left over is cache too.
+      ``output_tokens`` is the mean of the jobs.
     - ``bprr``: see BprrPolicy; ``concurrent`` is |R|, by default design_number().
     - ``jffc-only``: JFFC over servers that hold the whole model.
     - ``jffc``, ``jsq``, ``jiq``, ``sed``, ``sa-jsq``, ``random``: dispatching over the chains of ``proposed``.
@@ -55,7 +57,14 @@ def build_policy(
     if paged and (name != "proposed" or session_tokens is None):
         raise ClusterInvalid("a paged cache goes with the policy proposed and needs the model's session_tokens")
     if name == "petals":
-        return petals_policy(servers, model, rng, cache_jobs=petals_cache_jobs, spare_memory=petals_spare_memory)
+        return petals_policy(
+            servers,
+            model,
+            rng,
+            cache_jobs=petals_cache_jobs,
+            spare_memory=petals_spare_memory,
+            output_tokens=output_tokens,
+        )
     if name == "bprr":
         return bprr_policy(servers, model, arrival_rate, concurrent=concurrent)
     if name == "jffc-only":

@@ -108,6 +108,7 @@ def _policy(cell: Cell, rng: np.random.Generator) -> Policy:
         session_tokens=SESSION_TOKENS if variant.paged else None,
         petals_cache_jobs=variant.cache_jobs,
         petals_spare_memory=variant.spare_memory,
+        output_tokens=sum(job.output_tokens for job in cell.jobs) / len(cell.jobs),
     )
 
 

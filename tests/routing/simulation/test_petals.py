@@ -18,8 +18,8 @@ from tests.routing.simulation.clusters import chains_taken, jobs_at, rng, run
 MODEL = ModelShape(4, 1.0, 0.5)
 
 
-def policy(servers: list[Server], *spans: Span) -> PetalsPolicy:
-    return PetalsPolicy(LinkGraph(servers, MODEL, spans, "the test"))
+def policy(servers: list[Server], *spans: Span, output_tokens: float = 1.0) -> PetalsPolicy:
+    return PetalsPolicy(LinkGraph(servers, MODEL, spans, "the test"), output_tokens)
 
 
 def test_servers_hold_as_many_blocks_as_fit_with_the_cache_of_two_jobs() -> None:
@@ -62,12 +62,13 @@ def test_a_client_takes_the_shortest_path_and_avoids_a_server_that_lacks_cache_f
     assert result.wait.tolist() == [0, 0, 0]
 
 
-def test_a_server_that_seems_full_is_taken_if_the_way_around_is_over_ten_seconds_longer() -> None:
+def test_a_server_that_seems_full_is_taken_if_the_way_around_is_over_ten_seconds_a_token_longer() -> None:
     # b has one slot for the two blocks that it hosts, enough for a job that enters at the second.
     servers = [Server("a", 4.5, 0.1, 1.0), Server("b", 2.5, 0.1, 1.0), Server("c", 100.0, 0.1, 12.0)]
     spans = (Span(0, 3), Span(2, 4), Span(0, 4))
     result = run(policy(servers, *spans), servers, jobs_at(0.0))
     assert chains_taken(result) == [(0, 1)]
+    assert chains_taken(run(policy(servers, *spans, output_tokens=20.0), servers, jobs_at(0.0))) == [(0, 2)]
     servers[2] = Server("c", 100.0, 0.1, 5.0)
     assert chains_taken(run(policy(servers, *spans), servers, jobs_at(0.0))) == [(0, 2)]
 
