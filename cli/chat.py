@@ -21,12 +21,10 @@ def chat(
     model: options.Model,
     initial_peers: options.InitialPeers = None,
     system: Annotated[str | None, typer.Option(help="How the model should behave.")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 512,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Higher is more varied; implies sampling.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest that sum to this.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
+    max_new_tokens: options.MaxNewTokens = 512,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
     dtype: options.DtypeOption = options.Dtype.auto,
     threads: options.Threads = None,
     timeout: options.Timeout = 60.0,
@@ -40,10 +38,8 @@ def chat(
 
         import torch
 
-        from cli.generation import Sampling
-        from cli.notice import progress, tell
+        from cli.generation import Sampling, joined
         from swarm_node.model_source import ModelSource
-        from swarm_node.remote_model import connect
 
         if threads is not None:
             torch.set_num_threads(threads)
@@ -51,16 +47,8 @@ def chat(
         tokenizer = source.tokenizer()
         if tokenizer is None or tokenizer.chat_template is None:
             raise UsageError(f"{source.name} has no chat template; use swarm generate")
-        sampling = Sampling(
-            max_new_tokens=max_new_tokens,
-            do_sample=False if temperature == 0.0 else None,
-            temperature=temperature or None,
-            top_p=top_p,
-            seed=seed,
-        )
-        with progress("joining the swarm …"):
-            swarm_model = connect(source, peers, dtype=dtype.value, timeout=timeout, notice=tell)
-        with swarm_model:
+        sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        with joined(source, peers, dtype.value, timeout) as swarm_model:
             converse(swarm_model, tokenizer, sampling, system, source.context_length)
 
 

@@ -29,12 +29,10 @@ def demo(
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))  # unwinds, and so ends the nodes
     with reported(debug):
-        from cli.generation import Sampling, check_length, encode, run_generation
-        from cli.notice import tell
+        from cli.generation import Sampling, check_length, encode, joined, run_generation
         from swarm_node.client import describe_route
         from swarm_node.local_swarm import LocalSwarm
         from swarm_node.model_source import ModelSource
-        from swarm_node.remote_model import connect
 
         path = str(files("swarm_node") / "demo_model")
         source = ModelSource.open(path)
@@ -47,7 +45,7 @@ def demo(
             print(f"Starting {nodes} nodes …", file=sys.stderr)
             for node in swarm.start(even_spans(source.blocks, nodes)):
                 print(f"  blocks {node.span}: process {node.process.pid} at {node.address}", file=sys.stderr)
-            with connect(source, [swarm.address], dtype="float32", timeout=30.0, notice=tell) as model:
+            with joined(source, [swarm.address], "float32", timeout=30.0) as model:
                 print(f"\n{prompt}", end="", flush=True)
                 generated = run_generation(model, prompt_ids, tokenizer, sampling, show=True)
             print(

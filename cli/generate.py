@@ -23,18 +23,16 @@ def generate(
     token_ids: Annotated[
         str | None, typer.Option(metavar="1,2,3", help="The prompt as token ids, for a model without a tokenizer.")
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
+    max_new_tokens: options.MaxNewTokens = 128,
     do_sample: Annotated[
         bool | None, typer.Option("--do-sample/--greedy", help="Draw tokens, or take the likeliest.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Higher is more varied; implies sampling.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest that sum to this.")
-    ] = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many likeliest tokens.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(min=0.01, help="Above 1 discourages repeats.")] = None,
     num_beams: Annotated[int | None, typer.Option(min=1, help="Beams to search with.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
+    seed: options.Seed = None,
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Go on after the end-of-text token.")] = False,
     json_output: options.Json = False,
     dtype: options.DtypeOption = options.Dtype.auto,
@@ -52,17 +50,15 @@ def generate(
 
         import torch
 
-        from cli.generation import Sampling, check_length, encode, run_generation
-        from cli.notice import progress, tell
+        from cli.generation import Sampling, check_length, encode, joined, run_generation
         from swarm_node.model_source import ModelSource
-        from swarm_node.remote_model import connect
 
         if threads is not None:
             torch.set_num_threads(threads)
         sampling = Sampling(
             max_new_tokens=max_new_tokens,
-            do_sample=False if temperature == 0.0 else do_sample,
-            temperature=temperature or None,
+            do_sample=do_sample,
+            temperature=temperature,
             top_p=top_p,
             top_k=top_k,
             repetition_penalty=repetition_penalty,
@@ -73,9 +69,7 @@ def generate(
         source = ModelSource.open(model, revision)
         prompt_ids, tokenizer = encode(source, prompt, token_ids)
         check_length(source, len(prompt_ids), max_new_tokens)
-        with progress("joining the swarm …"):
-            swarm_model = connect(source, peers, dtype=dtype.value, timeout=timeout, notice=tell)
-        with swarm_model:
+        with joined(source, peers, dtype.value, timeout) as swarm_model:
             generated = run_generation(swarm_model, prompt_ids, tokenizer, sampling, show=not json_output)
         if json_output:
             print(json.dumps(as_json(generated)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ import torch
 from transformers import PreTrainedTokenizerBase, TextStreamer, set_seed
 from transformers.generation.streamers import BaseStreamer
 
+from cli.notice import progress, tell
 from routing import Hop
 from routing.errors import ContextTooLong, ModelError, UsageError
+from swarm_node.remote_model import connect
 
 if TYPE_CHECKING:
     from swarm_node.model_source import ModelSource
@@ -35,17 +38,18 @@ class Sampling:
     ignore_eos: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for generate. A temperature or top-p without --do-sample means sampling."""
+        """Keyword arguments for generate. Temperature 0 means no sampling; another, or a top-p, means sampling."""
+        greedy = self.temperature == 0
         named = {
-            "do_sample": self.do_sample,
-            "temperature": self.temperature,
+            "do_sample": False if greedy else self.do_sample,
+            "temperature": None if greedy else self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k,
             "repetition_penalty": self.repetition_penalty,
             "num_beams": self.num_beams,
         }
         given = {name: value for name, value in named.items() if value is not None}
-        if self.do_sample is None and given.keys() & {"temperature", "top_p", "top_k"}:
+        if "do_sample" not in given and given.keys() & {"temperature", "top_p", "top_k"}:
             given["do_sample"] = True
         return {**given, "max_new_tokens": self.max_new_tokens}
 
@@ -66,6 +70,15 @@ class Generated:
         """Of decoding: the tokens after the first, over the time they took."""
         decoding = self.seconds - self.first_token_seconds
         return (len(self.token_ids) - 1) / decoding if decoding > 0 and len(self.token_ids) > 1 else 0.0
+
+
+@contextmanager
+def joined(source: ModelSource, peers: Sequence[str], dtype: str, timeout: float) -> Iterator[SwarmModel]:
+    """The swarm's model, as long as the body runs; a person sees that it takes a moment, and what it waits for."""
+    with progress("joining the swarm …"):
+        model = connect(source, peers, dtype=dtype, timeout=timeout, notice=tell)
+    with model:
+        yield model
 
 
 def encode(

@@ -31,6 +31,18 @@ InitialPeers = Annotated[
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Number format; auto is the model's own.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for computing; default: all cores.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for missing blocks or a free place.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+Temperature = Annotated[
+    float | None, typer.Option(min=0.0, help="Higher is more varied; implies sampling. 0 takes the likeliest.")
+]
+TopP = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest that sum to this.")]
+Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.")]
+Reserve = Annotated[
+    int | None, typer.Option(help="Jobs every server keeps cache for in the plan; default: what answers soonest.")
+]
+StopEarly = Annotated[
+    bool, typer.Option("--stop-early", help="In the plan, leave servers out once the rate is met at 70% load.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything and show tracebacks.", envvar="SWARM_DEBUG")]
 

@@ -24,12 +24,8 @@ ClusterPath = Annotated[
 def plan(
     cluster: ClusterPath,
     arrival_rate: Annotated[float, typer.Option(help="Jobs that arrive per second.")],
-    reserve: Annotated[
-        int | None, typer.Option(help="Jobs every server keeps cache for; default: what answers soonest.")
-    ] = None,
-    stop_early: Annotated[
-        bool, typer.Option("--stop-early", help="Leave servers out once the rate is met at 70% load.")
-    ] = False,
+    reserve: options.Reserve = None,
+    stop_early: options.StopEarly = False,
     json_output: options.Json = False,
     debug: options.Debug = False,
 ) -> None:

@@ -68,12 +68,8 @@ def simulate(
             "--paged", help="Add proposed with a paged cache: a job reserves its own length, not the longest."
         ),
     ] = False,
-    reserve: Annotated[
-        int | None, typer.Option(help="Jobs every server keeps cache for in proposed; default: what answers soonest.")
-    ] = None,
-    stop_early: Annotated[
-        bool, typer.Option("--stop-early", help="In proposed, leave servers out once the rate is met at 70% load.")
-    ] = False,
+    reserve: options.Reserve = None,
+    stop_early: options.StopEarly = False,
     warm_up: Annotated[
         float, typer.Option(help="Share of the jobs, the first, that is left out of the figures.")
     ] = 0.1,
