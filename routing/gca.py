@@ -103,6 +103,7 @@ class _BoundaryGraph:
 
     def _servers_by_cost(self) -> dict[tuple[int, int], list[int]]:
         """For each (end, start) the servers that lead there, the cheapest last; ties go to the first server."""
+        boundaries = {0, *(span.end for span in self._spans if span is not None)}
         ends: list[int] = []
         starts: list[int] = []
         indices: list[int] = []
@@ -111,9 +112,10 @@ class _BoundaryGraph:
                 continue
             longest = min(len(span), self._slots[index])
             for start in range(span.end - longest, span.end):
-                ends.append(span.end)
-                starts.append(start)
-                indices.append(index)
+                if start in boundaries:
+                    ends.append(span.end)
+                    starts.append(start)
+                    indices.append(index)
         costs = [
             self._servers[index].job_seconds(end - start)
             for index, end, start in zip(indices, ends, starts, strict=True)
