@@ -56,7 +56,6 @@ def choose_reserve(
     model: ModelShape,
     arrival_rate: float,
     *,
-    target_load: float = TARGET_LOAD,
     stop_early: bool = False,
     candidates: Sequence[int] | None = None,
 ) -> Plan:
@@ -64,7 +63,7 @@ def choose_reserve(
 
     For each c (all of reserves() unless ``candidates`` are given) GBP-CR places, GCA makes chains and Theorem 4
     bounds; among equal bounds the smallest c is taken. ``stop_early`` applies the paper's stop rule with
-    ``target_load`` (ρ̄), which leaves servers unused once the rate is met. ``arrival_rate`` is λ in jobs per second.
+    TARGET_LOAD (ρ̄), which leaves servers unused once the rate is met. ``arrival_rate`` is λ in jobs per second.
 
     Raises ClusterInvalid for what no cluster can be, MemoryTooSmall if no c lets the servers hold all blocks,
     Overloaded if none carries the rate.
@@ -72,15 +71,13 @@ def choose_reserve(
     check_servers(servers, model)
     if not 0 < arrival_rate < float("inf"):
         raise ClusterInvalid(f"the arrival rate is {arrival_rate:g}; give jobs per second above 0")
-    if not 0 < target_load <= 1:
-        raise ClusterInvalid(f"the target load is {target_load:g}; give a share above 0 and at most 1")
     compared: list[Candidate] = []
     best: Plan | None = None
     known: dict[tuple[Span | None, ...], Candidate] = {}
     hosting = _Hosting(servers, model)
     placement: Placement | None = None
     for reserve in reserves(servers, model) if candidates is None else candidates:
-        per_slot = arrival_rate / (target_load * reserve)
+        per_slot = arrival_rate / (TARGET_LOAD * reserve)
         if placement is None or stop_early or hosting.changes(reserve):
             placement = gbp_cr(servers, model, reserve, stop_at_rate=per_slot if stop_early else None)
         needed = chains_for_rate(placement, per_slot)

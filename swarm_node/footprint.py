@@ -113,7 +113,8 @@ class _Recorder:
             try:
                 output = forward(*args, **kwargs)
             except (RuntimeError, NotImplementedError):
-                # Routing to experts depends on data, which there is none of here.
+                # Routing to experts depends on data, which there is none of here. A block that fails before its
+                # attention leaves no shape behind, and then probe() refuses the model.
                 return hidden
             self.output_length = len(output) if isinstance(output, tuple) else 0
             return output

@@ -8,7 +8,7 @@ import numpy as np
 
 from routing.cluster import ModelShape, Server
 from routing.errors import ClusterInvalid
-from routing.reserve import TARGET_LOAD, choose_reserve
+from routing.reserve import choose_reserve
 from routing.simulation.bprr import bprr_policy
 from routing.simulation.fixed_chains import DISPATCH_RULES, fixed_chain_policy
 from routing.simulation.paged import paged_policy
@@ -29,14 +29,12 @@ def build_policy(
     rng: np.random.Generator,
     *,
     reserve: int | None = None,
-    target_load: float = TARGET_LOAD,
     stop_early: bool = False,
     session_tokens: int | None = None,
     paged: bool = False,
     petals_cache_jobs: float = CACHE_JOBS,
     petals_spare_memory: bool = False,
     output_tokens: float = OUTPUT_TOKENS,
-    concurrent: int | None = None,
 ) -> Policy:
     """Place blocks and choose chains for one of POLICY_NAMES; ``arrival_rate`` is λ in jobs per second.
 
@@ -45,7 +43,7 @@ def build_policy(
     - ``petals``: see PetalsPolicy; blocks are placed with room for ``petals_cache_jobs`` jobs each, in an order from
       ``rng``, which nothing else draws from; with ``petals_spare_memory`` the memory left over is cache too.
       ``output_tokens`` is the mean of the jobs.
-    - ``bprr``: see BprrPolicy; ``concurrent`` is |R|, by default design_number().
+    - ``bprr``: see BprrPolicy, with |R| of design_number().
     - ``jffc-only``: JFFC over servers that hold the whole model.
     - ``jffc``, ``jsq``, ``jiq``, ``sed``, ``sa-jsq``, ``random``: dispatching over the chains of ``proposed``.
 
@@ -66,14 +64,13 @@ def build_policy(
             output_tokens=output_tokens,
         )
     if name == "bprr":
-        return bprr_policy(servers, model, arrival_rate, concurrent=concurrent)
+        return bprr_policy(servers, model, arrival_rate)
     if name == "jffc-only":
         return fixed_chain_policy("jffc", whole_model_chains(servers, model), name)
     plan = choose_reserve(
         servers,
         model,
         arrival_rate,
-        target_load=target_load,
         stop_early=stop_early,
         candidates=None if reserve is None else [reserve],
     )

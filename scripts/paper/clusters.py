@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from paper.settings import FAST, HANDLING_SECONDS, SLOW, TRACE_FAST, TRACE_SLOW,
 from routing.cluster import Server
 from routing.hardware import BlockTime, block_time
 from routing.simulation import Job, ServerTime, mean_servers
+
+
+class Cell(NamedTuple):
+    """One simulation: a cluster and the jobs that come to it."""
+
+    servers: tuple[Server, ...]
+    rate: float
+    jobs: int
+    seed: tuple[int, ...]
 
 
 def simulated_cluster(

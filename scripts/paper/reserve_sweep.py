@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from paper.clusters import simulated_cluster
+from paper.clusters import Cell, simulated_cluster
 from paper.settings import FAST_SHARE, SERVERS, SIMULATED_MODEL, WARM_UP
 from paper.study import Study
-from routing.cluster import Server, hosted_blocks, total_rate
+from routing.cluster import hosted_blocks, total_rate
 from routing.gbp_cr import chains_for_rate, gbp_cr
 from routing.gca import gca
 from routing.reserve import TARGET_LOAD, reserves
@@ -20,13 +20,6 @@ from routing.response_time import response_time_bounds
 from routing.simulation import fixed_chain_policy, mean_times, poisson_jobs, simulate
 
 Values = npt.NDArray[np.float64]
-
-
-class Cell(NamedTuple):
-    servers: tuple[Server, ...]
-    rate: float
-    jobs: int
-    seed: tuple[int, ...]
 
 
 class Point(NamedTuple):

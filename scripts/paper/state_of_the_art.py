@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paper.clusters import simulated_cluster
+from paper.clusters import Cell, simulated_cluster
 from paper.settings import ARRIVAL_RATE, FAST, FAST_SHARE, OUTPUT_TOKENS, SERVERS, SIMULATED_MODEL, SLOW, WARM_UP
 from paper.study import Claim, Outcome, Row, Study, half_width, markdown_table, panels
-from routing.cluster import Server
 from routing.errors import SwarmError
 from routing.simulation import build_policy, mean_times, poisson_jobs, simulate
 
@@ -31,13 +30,6 @@ class Case(NamedTuple):
     rate: float = ARRIVAL_RATE
     round_trips: int = 1
     """Of a job with each of its servers."""
-
-
-class Cell(NamedTuple):
-    servers: tuple[Server, ...]
-    rate: float
-    jobs: int
-    seed: tuple[int, ...]
 
 
 class Measured(NamedTuple):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,9 @@ from hypothesis import strategies as st
 from dht import Identity, is_signed_by
 from dht.peer_id import peer_id_bytes, peer_id_text
 from routing.errors import IdentityError
+
+NOBODY = 65534
+"""A user who owns nothing."""
 
 
 def mode(path: Path) -> int:
@@ -66,20 +72,42 @@ def test_a_directory_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
         Identity.load_or_create(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
-    path = tmp_path / "identity.key"
+@contextmanager
+def as_an_ordinary_user() -> Iterator[None]:
+    """Root may read and write everything, so the body runs as nobody if root runs the tests."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def ordinary_directory() -> Iterator[Path]:
+    """A directory of the ordinary user's; pytest's own let in none but who runs the tests."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        if os.geteuid() == 0:
+            os.chown(path, NOBODY, -1)
+        yield path
+        path.chmod(0o700)
+
+
+def test_an_unreadable_file_is_reported(ordinary_directory: Path) -> None:
+    path = ordinary_directory / "identity.key"
     Identity.create(path)
     path.chmod(0)
-    with pytest.raises(IdentityError, match="Permission denied"):
+    with pytest.raises(IdentityError, match="Permission denied"), as_an_ordinary_user():
         Identity.load_or_create(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(IdentityError, match="Permission denied"):
-        Identity.load_or_create(tmp_path / "identity.key")
+def test_a_directory_that_cannot_be_written_is_reported(ordinary_directory: Path) -> None:
+    ordinary_directory.chmod(0o500)
+    with pytest.raises(IdentityError, match="Permission denied"), as_an_ordinary_user():
+        Identity.load_or_create(ordinary_directory / "identity.key")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""Blocks that the tests of the engine share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from swarm_node.block_span import BlockSpan
+from swarm_node.blocks import load_span
+from swarm_node.model_source import ModelSource
+from tests.models import make_model
+from tests.swarm_node.watched import ALL, Watched
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> BlockSpan:
+    torch.set_num_threads(1)
+    source = ModelSource.open(str(make_model("llama", tmp_path_factory.mktemp("models") / "llama")))
+    return load_span(source, ALL, dtype=torch.float32)
+
+
+@pytest.fixture
+def watched(blocks: BlockSpan) -> Watched:
+    return Watched(blocks)
