@@ -53,6 +53,7 @@ def node(
         import trio
 
         from cli.node_view import show_node
+        from swarm_node.hosted_model import StoredModel
         from swarm_node.identity_file import claimed_identity
         from swarm_node.node import Node, NodeOptions
 
@@ -61,9 +62,7 @@ def node(
         with claimed_identity(identity) as identity_path, show_node() as show:
             node = Node(
                 NodeOptions(
-                    model=model,
                     identity=identity_path,
-                    revision=revision,
                     blocks=span,
                     memory_bytes=memory_bytes,
                     initial_peers=peers,
@@ -73,12 +72,13 @@ def node(
                     dtype=dtype.value,
                     device=device,
                 ),
+                lambda: StoredModel.open(model, revision),
                 show,
             )
-            trio.run(_run, node)
+            trio.run(run_node, node)
 
 
-async def _run(node: Node) -> None:
+async def run_node(node: Node) -> None:
     import trio
 
     async with trio.open_nursery() as nursery:

@@ -89,6 +89,9 @@ def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
                 "free_tokens": node.free_tokens,
                 "free_slots": free_slots(node, source.context_length),
                 "running": node.running,
+                "waiting": node.waiting,
+                "target": str(node.target) if node.target else None,
+                "job_rate": node.job_rate,
                 "prefill_seconds": node.prefill_seconds,
                 "decode_seconds": node.decode_seconds,
                 "version": node.version,
@@ -121,14 +124,15 @@ def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
         f"blocks {describe_blocks(missing)} are served by nobody" if missing else "every block is served",
         style="red" if missing else "green",
     )
-    table = Table("node", "state", "blocks", "dtype", "sessions", "free slots", "ms per block", box=None)
+    table = Table("node", "state", "blocks", "dtype", "sessions", "waiting", "free slots", "ms per block", box=None)
     for node in sorted(snapshot.nodes, key=lambda node: (node.span, node.peer_id)):
         table.add_row(
             f"…{short_id(node.peer_id)}",
             node.state.value,
-            str(node.span),
+            f"{node.span} → {node.target}" if node.target else str(node.span),
             node.dtype,
             str(node.running),
+            str(node.waiting),
             str(free_slots(node, source.context_length)),
             f"{node.decode_seconds * 1e3:.2f}",
         )

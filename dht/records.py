@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from dht.multiaddr import PeerAddress, check_dialable, decode, encode
 from dht.settings import ADDRESS_BYTES, ADDRESSES, RECORD_BYTES
+from routing.coordinates import Coordinate
 from routing.errors import ProtocolError, UsageError
+from routing.settings import COORDINATE_SECONDS_MAX
 from routing.snapshot import NodeState, NodeView
 from routing.span import Span
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 _STATES = (
     NodeState.JOINING,
@@ -30,6 +32,10 @@ Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Tokens = Annotated[int, Field(ge=0, le=2**50)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 Block = Annotated[int, Field(ge=0, le=2**16)]
+Sessions = Annotated[int, Field(ge=0, le=2**20)]
+Rate = Annotated[float, Field(ge=0, le=2**50, allow_inf_nan=False)]
+MeanTokens = Annotated[float, Field(ge=0, le=2**24, allow_inf_nan=False)]
+Place = Annotated[float, Field(ge=-COORDINATE_SECONDS_MAX, le=COORDINATE_SECONDS_MAX, allow_inf_nan=False)]
 
 
 class NodeRecord(BaseModel):
@@ -52,7 +58,21 @@ class NodeRecord(BaseModel):
     free_tokens: Tokens
     prefill_seconds: Seconds
     decode_seconds: Seconds
-    running: int = Field(ge=0, le=2**20)
+    running: Sessions
+    waiting: Sessions
+    target_start: Block
+    target_end: Block
+    """No target: both 0."""
+    pinned: bool
+    joined_at: Annotated[float, Field(ge=0, le=2**40, allow_inf_nan=False)]
+    job_rate: Rate
+    prompt_tokens: MeanTokens
+    new_tokens: MeanTokens
+    coordinate: Annotated[list[Place], Field(min_length=2, max_length=2)]
+    height: Annotated[float, Field(ge=0, le=COORDINATE_SECONDS_MAX, allow_inf_nan=False)]
+    coordinate_error: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    upload_rate: Rate
+    download_rate: Rate
     dtype: Annotated[str, StringConstraints(pattern=r"\A[a-z0-9_]{1,16}\z")]
     software: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9.+!_-]{0,48}\z")]
     addresses: Annotated[list[Annotated[bytes, Field(max_length=ADDRESS_BYTES)]], Field(max_length=ADDRESSES)]
@@ -62,6 +82,8 @@ class NodeRecord(BaseModel):
     def _is_consistent(self) -> NodeRecord:
         if self.start >= self.end:
             raise ValueError("the span holds no block")
+        if self.target_start >= self.target_end > 0 or self.target_start > self.target_end:
+            raise ValueError("the target holds no block")
         if self.free_tokens > self.cache_tokens:
             raise ValueError("more cache is free than there is")
         for address in self.addresses:
@@ -85,6 +107,19 @@ class NodeRecord(BaseModel):
                 "prefill_seconds": view.prefill_seconds,
                 "decode_seconds": view.decode_seconds,
                 "running": view.running,
+                "waiting": view.waiting,
+                "target_start": view.target.start if view.target else 0,
+                "target_end": view.target.end if view.target else 0,
+                "pinned": view.pinned,
+                "joined_at": view.joined_at,
+                "job_rate": view.job_rate,
+                "prompt_tokens": view.prompt_tokens,
+                "new_tokens": view.new_tokens,
+                "coordinate": [view.coordinate.x, view.coordinate.y],
+                "height": view.coordinate.height,
+                "coordinate_error": view.coordinate.error,
+                "upload_rate": view.upload_rate,
+                "download_rate": view.download_rate,
                 "dtype": view.dtype,
                 "software": view.version,
                 "addresses": _transports(view.addresses[:ADDRESSES], view.peer_id),
@@ -106,6 +141,16 @@ class NodeRecord(BaseModel):
             prefill_seconds=self.prefill_seconds,
             decode_seconds=self.decode_seconds,
             running=self.running,
+            waiting=self.waiting,
+            target=Span(self.target_start, self.target_end) if self.target_end else None,
+            pinned=self.pinned,
+            joined_at=self.joined_at,
+            job_rate=self.job_rate,
+            prompt_tokens=self.prompt_tokens,
+            new_tokens=self.new_tokens,
+            coordinate=Coordinate(self.coordinate[0], self.coordinate[1], self.height, self.coordinate_error),
+            upload_rate=self.upload_rate,
+            download_rate=self.download_rate,
             dtype=self.dtype,
             version=self.software,
         )

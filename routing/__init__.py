@@ -3,13 +3,14 @@
 ``routing.simulation`` plays them out over time.
 """
 
-from routing.chains import Hop, describe_blocks, fastest_chain
+from routing.chains import Hop, SessionShape, describe_blocks, fastest_chain
 from routing.cluster import Chain, Link, ModelShape, Server, total_rate
+from routing.coordinates import Coordinate
 from routing.gbp_cr import Placement, gbp_cr
 from routing.gca import gca
 from routing.hardware import BlockTime, BlockWork, Device, block_time
 from routing.jffc import Jffc
-from routing.placement import blocks_that_fit, cache_tokens, describe_bytes, newcomer_span
+from routing.memory import cache_tokens, describe_bytes
 from routing.reserve import Plan, choose_reserve
 from routing.response_time import ResponseBounds, response_time_bounds
 from routing.snapshot import NodeState, NodeView, Snapshot
@@ -19,6 +20,7 @@ __all__ = [
     "BlockTime",
     "BlockWork",
     "Chain",
+    "Coordinate",
     "Device",
     "Hop",
     "Jffc",
@@ -30,10 +32,10 @@ __all__ = [
     "Plan",
     "ResponseBounds",
     "Server",
+    "SessionShape",
     "Snapshot",
     "Span",
     "block_time",
-    "blocks_that_fit",
     "cache_tokens",
     "choose_reserve",
     "describe_blocks",
@@ -41,7 +43,6 @@ __all__ = [
     "fastest_chain",
     "gbp_cr",
     "gca",
-    "newcomer_span",
     "response_time_bounds",
     "total_rate",
 ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import random
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from routing.errors import BlocksNotCovered, CacheFull
+from routing.settings import LINK_HANDLING_SECONDS, NEAR_EQUAL, UNPLACED_ONE_WAY_SECONDS
 from routing.snapshot import NodeView, Snapshot
 from routing.span import Span
+
+_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,54 +25,130 @@ class Hop:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class SessionShape:
+    """How long a session is, as far as its client knows."""
+
+    prompt_tokens: int
+    """Tokens that go through the chain at once, at the beginning."""
+    max_tokens: int
+    """Tokens of cache that it reserves in every block: prompt and answer."""
+
+    @property
+    def passes(self) -> int:
+        """How often something goes round the ring: once for each token of the answer."""
+        return max(1, self.max_tokens - self.prompt_tokens)
+
+
 def fastest_chain(
     snapshot: Snapshot,
     blocks: int,
-    session_tokens: int,
-    hop_seconds: Callable[[NodeView], float],
+    session: SessionShape,
+    client_delay: Callable[[NodeView], float],
     excluded: Collection[str] = (),
+    rng: random.Random | None = None,
 ) -> tuple[Hop, ...]:
-    """The chain over all ``blocks`` with the least time per decoded token.
+    """The chain over all ``blocks`` that serves the session in the least time, of those with free cache for it.
 
-    A block is processed by the first node on the chain that hosts it, and a node once entered is used to its end
-    (arXiv 2604.14993, section 2.1), so a chain's cost so far depends only on the boundary it has reached: one pass
-    over the boundaries finds the shortest path in O(J·L) for J nodes. A node costs ``hop_seconds`` plus its measured
-    decode time for each block it processes; it is left out when its advertised free cache does not hold
-    ``session_tokens`` for those blocks, or when its peer id is in ``excluded``.
+    This is what joining the fastest free chain comes to for one job (arXiv 2604.14993, Algorithm 3): over the chains of
+    Algorithm 2 or over all of them, the same chain is taken (Theorem 3), and whether it is free is seen from the free
+    cache of its nodes. A block is processed by the first node on the chain that hosts it, and a node once entered is
+    used to its end (section 2.1), so the ways into a node are the nodes that end within its span, and one pass over
+    the nodes by their ends finds the shortest path in O(J²) for J nodes, by rows of numpy.
+
+    A session's time on a chain is the delay of every link, once for each token of the answer, and each node's compute
+    time for prompt and answer. Delays between nodes are told from their coordinates; ``client_delay`` gives those
+    between the client and a node, in seconds one way. A node is left out when its advertised free cache does not hold
+    the session for the blocks it would process, or when its peer id is in ``excluded``. With ``rng`` one of the chains
+    is taken whose times differ by less than NEAR_EQUAL, at random.
 
     Raises BlocksNotCovered (naming the blocks) if no online node hosts them, CacheFull if nodes do but are full.
     """
     nodes = sorted(
         (node for node in snapshot.online() if node.peer_id not in excluded and node.span.start < blocks),
-        key=lambda node: node.peer_id,
+        key=lambda node: (node.span.end, node.peer_id),
     )
-    costs = [0.0] + [float("inf")] * blocks
-    arrived: list[tuple[int, NodeView] | None] = [None] * (blocks + 1)
-    for boundary in range(blocks):
-        if costs[boundary] == float("inf"):
-            continue
-        for node in nodes:
-            end = min(node.span.end, blocks)
-            if not node.span.start <= boundary < end or node.free_tokens < session_tokens * (end - boundary):
-                continue
-            cost = costs[boundary] + hop_seconds(node) + node.decode_seconds * (end - boundary)
-            if cost < costs[end]:
-                costs[end] = cost
-                arrived[end] = (boundary, node)
-    if arrived[blocks] is None:
-        raise _why_not(Snapshot(snapshot.model, tuple(nodes), snapshot.taken_at), blocks, session_tokens)
-    return _walk_back(arrived, blocks)
+    if nodes:
+        ways = _Ways(nodes, blocks, session, client_delay, rng)
+        arrived = ways.fastest()
+        if arrived is not None:
+            return _walk_back(nodes, ways, arrived)
+    raise _why_not(Snapshot(snapshot.model, tuple(nodes), snapshot.taken_at), blocks, session.max_tokens)
 
 
-def _walk_back(arrived: list[tuple[int, NodeView] | None], blocks: int) -> tuple[Hop, ...]:
+class _Ways:
+    """The cheapest way from the client to the end of each node."""
+
+    def __init__(
+        self,
+        nodes: Sequence[NodeView],
+        blocks: int,
+        session: SessionShape,
+        client_delay: Callable[[NodeView], float],
+        rng: random.Random | None,
+    ) -> None:
+        self.ends = np.array([min(node.span.end, blocks) for node in nodes])
+        self.came_from = [-1] * len(nodes)
+        """The node before; -1 for the client."""
+        self._blocks = blocks
+        self._starts = np.array([node.span.start for node in nodes])
+        # The blocks that the session fits into here.
+        self._room = np.array([node.free_tokens // session.max_tokens for node in nodes])
+        luck = np.array([1 + NEAR_EQUAL * rng.random() if rng else 1.0 for _ in nodes])
+        passes = session.passes
+        self._work = luck * np.array(
+            [node.prefill_seconds * session.prompt_tokens + node.decode_seconds * passes for node in nodes]
+        )
+        self._per_link = luck * passes
+        self._client = np.array([client_delay(node) for node in nodes])
+        self._x = np.array([node.coordinate.x for node in nodes])
+        self._y = np.array([node.coordinate.y for node in nodes])
+        self._height = np.array([node.coordinate.height for node in nodes])
+        self._placed = np.array([node.coordinate.placed for node in nodes])
+
+    def fastest(self) -> int | None:
+        """The last node of the fastest chain; None if there is no chain."""
+        costs: _Floats = np.full(len(self.ends), np.inf)
+        for node, (start, end) in enumerate(zip(self._starts, self.ends, strict=True)):
+            if start == 0 and self._room[node] >= end:
+                costs[node] = self._cost(node, self._client[node], end)
+            first, last = np.searchsorted(self.ends, (max(start, end - self._room[node]), end))
+            if first < last:
+                entries = costs[first:last] + self._cost(
+                    node, self._delays(node, first, last), end - self.ends[first:last]
+                )
+                best = int(entries.argmin())
+                if entries[best] < costs[node]:
+                    costs[node] = entries[best]
+                    self.came_from[node] = int(first) + best
+        first = int(np.searchsorted(self.ends, self._blocks))
+        if first == len(costs):
+            return None
+        costs[first:] += self._client[first:] * self._per_link[first:]
+        last = first + int(costs[first:].argmin())
+        return None if np.isinf(costs[last]) else last
+
+    def _cost(self, node: int, delay: _Floats, hosted: npt.NDArray[np.int64]) -> _Floats:
+        cost: _Floats = (delay + LINK_HANDLING_SECONDS) * self._per_link[node] + self._work[node] * hosted
+        return cost
+
+    def _delays(self, node: int, first: int, last: int) -> _Floats:
+        """Seconds one way from each of the nodes ``first`` to ``last - 1`` to ``node``; see Coordinate.one_way."""
+        before = slice(first, last)
+        apart = np.hypot(self._x[before] - self._x[node], self._y[before] - self._y[node])
+        told = (apart + self._height[before] + self._height[node]) / 2
+        known = self._placed[before] & self._placed[node]
+        return np.where(known, told, UNPLACED_ONE_WAY_SECONDS)
+
+
+def _walk_back(nodes: Sequence[NodeView], ways: _Ways, last: int) -> tuple[Hop, ...]:
     hops: list[Hop] = []
-    end = blocks
-    while end > 0:
-        step = arrived[end]
-        assert step is not None, "a reached boundary has a predecessor"
-        boundary, node = step
-        hops.append(Hop(node, Span(boundary, end)))
-        end = boundary
+    node = last
+    while node >= 0:
+        before = ways.came_from[node]
+        start = int(ways.ends[before]) if before >= 0 else 0
+        hops.append(Hop(nodes[node], Span(start, int(ways.ends[node]))))
+        node = before
     return tuple(reversed(hops))
 
 

@@ -103,7 +103,11 @@ class CapacityError(SwarmError):
 
 
 class CacheFull(CapacityError):
-    pass
+    """``free_tokens`` are the block-tokens that are free, None if unknown."""
+
+    def __init__(self, message: str, free_tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.free_tokens = free_tokens
 
 
 class MemoryTooSmall(CapacityError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from routing.cluster import ModelShape, Server, hosted_blocks, total_rate
 from routing.errors import CapacityError
 from routing.gca import gca
-from routing.reserve import Plan, choose_reserve
+from routing.reserve import Plan, choose_reserve, reserves
 from routing.response_time import response_time_bounds
+from routing.settings import LEAST_RESERVE, MOST_PLACES, MOST_RESERVES
 from routing.span import Span
 
 WORTHWHILE = 0.01
@@ -82,6 +84,8 @@ class Move:
     span: Span
     reason: str
     """For the log: what is gained."""
+    uncovers: bool = False
+    """Whether blocks may be left to nobody meanwhile: only where nothing is served in any case."""
 
 
 def forecast(placed: Placed) -> Forecast:
@@ -120,13 +124,38 @@ def expected_reserve(servers: Sequence[Server], model: ModelShape, arrival_rate:
     So the first servers of a swarm already leave room for the jobs that it will hold once it has grown. 1 if no number
     of such servers holds the model or carries the rate.
     """
+    candidates = _candidates(servers, model)
     for doublings in range(_MOST_DOUBLINGS + 1):
         copies = [replace(server, name=f"{server.name}/{copy}") for copy in range(2**doublings) for server in servers]
         try:
-            return choose_reserve(copies, model, arrival_rate).reserve
+            return choose_reserve(copies, model, arrival_rate, candidates=candidates).reserve
         except CapacityError:
             continue
     return 1
+
+
+def plan_for(placed: Placed) -> Plan | None:
+    """What a central planner would make of these servers; None if they cannot hold the model or carry the load.
+
+    It keeps room for LEAST_RESERVE jobs a chain if that is possible at all.
+    """
+    candidates = _candidates(placed.servers, placed.model)
+    roomy = [reserve for reserve in candidates if reserve >= LEAST_RESERVE]
+    for some in (roomy, candidates):
+        try:
+            return choose_reserve(placed.servers, placed.model, placed.arrival_rate, candidates=some)
+        except CapacityError:
+            continue
+    return None
+
+
+def _candidates(servers: Sequence[Server], model: ModelShape) -> Sequence[int]:
+    """Values of c to compare: all, or MOST_RESERVES of them."""
+    every = reserves(servers, model)
+    if len(every) <= MOST_RESERVES:
+        return every
+    ratio = len(every) ** (1 / (MOST_RESERVES - 1))
+    return sorted({round(ratio**step) for step in range(MOST_RESERVES)})
 
 
 def decide(placed: Placed, index: int, plan: Plan | None, load_seconds: float) -> Stay | Move:
@@ -185,4 +214,9 @@ def _places(placed: Placed, index: int, counts: Collection[int]) -> Sequence[Spa
     for count in counts:
         firsts = {min(start, blocks - count) for start in starts} | {end - count for end in ends if end >= count}
         places |= {Span(first, first + count) for first in firsts}
-    return sorted(places - {placed.spans[index]})
+    found = sorted(places - {placed.spans[index]})
+    if len(found) > MOST_PLACES:
+        # The blocks that the fewest servers host are where one more helps most.
+        hosts = [0, *accumulate(placed.with_span(index, None).replicas())]
+        found.sort(key=lambda span: ((hosts[span.end] - hosts[span.start]) / len(span), span))
+    return found[:MOST_PLACES]

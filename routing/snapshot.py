@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from routing.coordinates import Coordinate
 from routing.span import Span
 
 
@@ -35,6 +36,7 @@ class NodeView:
     """Multiaddrs, each with the /p2p/ part."""
     state: NodeState
     span: Span
+    """Blocks that it serves, or will when it is online."""
     memory_bytes: int
     """Memory the owner gives: M_j of arXiv 2604.14993."""
     block_bytes: int
@@ -53,9 +55,32 @@ class NodeView:
     """When the record fades (unix seconds); it was made a record's lifetime earlier."""
     running: int = 0
     """Sessions that hold cache now."""
+    waiting: int = 0
+    """Sessions that wait for cache."""
+    target: Span | None = None
+    """Where it is moving to: until then it serves ``span``, the blocks that it had before and will keep."""
+    pinned: bool = False
+    """Its owner has chosen its blocks, so it never moves."""
+    joined_at: float = 0.0
+    """When it came (unix seconds)."""
+    job_rate: float = 0.0
+    """Jobs per second that came to it lately, each counted as the share of the model's blocks that it asked for here:
+    summed over all nodes, the arrival rate λ of the swarm."""
+    prompt_tokens: float = 0.0
+    new_tokens: float = 0.0
+    """Mean lengths of these jobs; 0 if there were none."""
+    coordinate: Coordinate = field(default_factory=Coordinate)
+    upload_rate: float = 0.0
+    download_rate: float = 0.0
+    """Bytes per second to and from other peers, as measured; 0 if not."""
     dtype: str = "float32"
     version: str = ""
     """Software version of the node."""
+
+    @property
+    def claim(self) -> Span:
+        """The blocks that it hosts or is about to."""
+        return self.target or self.span
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +101,15 @@ class Snapshot:
 
     def replicas(self, blocks: int) -> list[int]:
         """How many online nodes host each of the model's ``blocks`` blocks."""
-        return _count(self.online(), blocks)
+        return _count([node.span for node in self.online()], blocks)
 
     def claimed(self, blocks: int) -> list[int]:
         """Like replicas(), but counts nodes that are still loading too: what a newcomer should not duplicate."""
-        return _count([node for node in self.nodes if node.state in _CLAIMING], blocks)
+        return _count([node.claim for node in self.claiming()], blocks)
+
+    def claiming(self) -> tuple[NodeView, ...]:
+        """Nodes that host blocks or are about to."""
+        return tuple(node for node in self.nodes if node.state in _CLAIMING)
 
     def missing(self, blocks: int) -> list[Span]:
         """The maximal ranges of blocks that no online node hosts."""
@@ -95,9 +124,9 @@ class Snapshot:
         return gaps
 
 
-def _count(nodes: list[NodeView] | tuple[NodeView, ...], blocks: int) -> list[int]:
+def _count(spans: list[Span], blocks: int) -> list[int]:
     counts = [0] * blocks
-    for node in nodes:
-        for block in range(node.span.start, min(node.span.end, blocks)):
+    for span in spans:
+        for block in range(span.start, min(span.end, blocks)):
             counts[block] += 1
     return counts

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -66,6 +67,22 @@ class Result:
     rested: bool
 
 
+def draw_server(draw: random.Random, number: int) -> Server:
+    """A machine such as people have: a GPU of 8 to 80 GB, some of it in use, on a home's or a campus's network."""
+    return Server(
+        f"server{number}",
+        draw.choice([8, 12, 16, 24, 24, 40, 48, 80]) * 1e9 * draw.uniform(0.6, 0.95),
+        draw.uniform(0.02, 0.3),
+        draw.choice([0.05, 0.1, 0.1, 0.2, 0.3]) * draw.uniform(0.8, 1.2),
+    )
+
+
+def best_rate(servers: Sequence[Server], model: ModelShape) -> float:
+    """About as many jobs per second as these servers can serve, however they are placed."""
+    placements = (gbp_cr(servers, model, reserve) for reserve in (1, 2, 4, 8, 16))
+    return max(total_rate(gca(servers, model, placement.spans)) for placement in placements)
+
+
 class Swarm:
     """Servers, where each has been since it joined, and the clock."""
 
@@ -77,27 +94,14 @@ class Swarm:
         while sum(hosted_blocks(server, self.model, 2) for server in self.servers) < 1.05 * self.model.blocks:
             self.servers = self._servers()
         self.load = draw.choice([0.1, 0.3, 0.5, 0.7])
-        rates = [
-            total_rate(gca(self.servers, self.model, gbp_cr(self.servers, self.model, reserve).spans))
-            for reserve in (1, 2, 4, 8, 16)
-        ]
-        self.arrival_rate = self.load * max(rates)
+        self.arrival_rate = self.load * best_rate(self.servers, self.model)
         self.members: list[int] = []
         self.since: list[list[tuple[float, Span]]] = [[] for _ in self.servers]
         """(time, span) for every time a server began to load."""
         self.now = 0.0
 
     def _servers(self) -> tuple[Server, ...]:
-        draw = self.random
-        return tuple(
-            Server(
-                f"server{number}",
-                draw.choice([8, 12, 16, 24, 24, 40, 48, 80]) * 1e9 * draw.uniform(0.6, 0.95),
-                draw.uniform(0.02, 0.3),
-                draw.choice([0.05, 0.1, 0.1, 0.2, 0.3]) * draw.uniform(0.8, 1.2),
-            )
-            for number in range(draw.randint(5, 60))
-        )
+        return tuple(draw_server(self.random, number) for number in range(self.random.randint(5, 60)))
 
     def seen_by(self, reader: int | None) -> Placed:
         """The members as ``reader`` sees them; None sees everything as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import trio
 
@@ -20,25 +21,25 @@ class Announcer:
     Owned by the node, whose nursery runs ``run``; ``withdraw`` is the last call.
     """
 
-    def __init__(self, directory: Directory, view: NodeView) -> None:
+    def __init__(self, directory: Directory, view: Callable[[], NodeView]) -> None:
+        """``view`` tells what the node is at the moment."""
         self._directory = directory
         self._view = view
         self._changed = trio.Event()
 
-    def update(self, view: NodeView) -> None:
-        """Publish ``view`` from now on: soon, and again before it fades."""
-        self._view = view
+    def changed(self) -> None:
+        """The view is another: publish it soon, not only when the last one is about to fade."""
         self._changed.set()
 
     async def publish(self) -> None:
         """Publish the view now. A network that fails is only logged: the next time is near."""
         try:
-            await self._directory.announce(self._view, RECORD_SECONDS)
+            await self._directory.announce(self._view(), RECORD_SECONDS)
         except NetworkError as error:
             log.warning("could not announce this node: %s; trying again", error)
 
     async def run(self) -> None:
-        """Publish every ANNOUNCE_SECONDS, and soon after an update, until cancelled."""
+        """Publish every ANNOUNCE_SECONDS, and soon after a change, until cancelled."""
         while True:
             await trio.sleep(MIN_ANNOUNCE_SECONDS)
             with trio.move_on_after(ANNOUNCE_SECONDS - MIN_ANNOUNCE_SECONDS):

@@ -16,7 +16,7 @@ from swarm_node.attention import FLATTENED, attending, block_reaches
 from swarm_node.cache import SequenceCache
 from swarm_node.footprint import BlockShapes
 from swarm_node.layer_list import LayerList
-from swarm_node.pruning import as_block_output, hidden_argument
+from swarm_node.pruning import Skip, as_block_output, hidden_argument
 from swarm_node.quiet import quiet
 from swarm_node.rectangle import RectangleCache
 from swarm_node.rope import VariableRope
@@ -76,11 +76,13 @@ class BlockSpan:
         self._layers = LayerList.find(model)
         self._accepts = frozenset(inspect.signature(self._layers.owner.forward).parameters)
         self.reaches = block_reaches(model.config)
-        self._rope = VariableRope(model)
+        self._ropes = [VariableRope(model)]
+        """Of this model, and of those that blocks were taken over from."""
         self._visit: _Visit | None = None
+        self._plain: dict[int, Callable[..., Any]] = {}
+        """Each hosted block's own forward."""
         for index in span.blocks():
-            block = self._layers[index]
-            block.forward = self._gated(index, block.forward)
+            self._host(index, self._layers[index].forward)
         weight = next(self._layers[span.start].parameters())
         self.dtype: torch.dtype = weight.dtype
         self.device: torch.device = weight.device
@@ -97,6 +99,30 @@ class BlockSpan:
             return False
         self.path = path
         return True
+
+    def keep(self, span: Span) -> None:
+        """Drop the weights of all blocks but those of ``span``, which must be hosted here."""
+        if not self.span.covers(span):
+            raise ValueError(f"blocks {span} are not among the hosted {self.span}")
+        for index in self.span.blocks():
+            if index not in span:
+                del self._plain[index]
+                # The forward we gave it holds the block that holds it: a ring that would keep its weights for a while.
+                vars(self._layers[index]).pop("forward", None)
+                self._layers[index] = Skip(self.shapes.output_length)
+        self.span = span
+
+    def extend(self, other: BlockSpan) -> None:
+        """Take over the blocks of ``other``, which come right before or after those hosted here; it is used up."""
+        if other.span.end != self.span.start and other.span.start != self.span.end:
+            raise ValueError(f"blocks {other.span} do not continue {self.span}")
+        if not other.take(self.path):
+            raise ValueError(f"blocks {other.span} cannot run by the {self.path} path")
+        for index in other.span.blocks():
+            self._layers[index] = other._layers[index]
+            self._host(index, other._plain[index])
+        self._ropes += other._ropes
+        self.span = Span(min(self.span.start, other.span.start), max(self.span.end, other.span.end))
 
     def new_cache(self, max_tokens: int) -> SequenceCache:
         """An empty cache for one session; it takes memory as it fills."""
@@ -132,7 +158,7 @@ class BlockSpan:
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, row in enumerate(rows):
             length = row.tokens if self.path is CachePath.RECTANGLE else 0
-            groups.setdefault((length, *self._rope.group(row.reach)), []).append(index)
+            groups.setdefault((length, *self._ropes[0].group(row.reach)), []).append(index)
         return list(groups.values())
 
     def _run_apart(
@@ -148,7 +174,8 @@ class BlockSpan:
 
     def _run(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span) -> torch.Tensor:
         """One forward over rows of one group."""
-        self._rope.aim(max(row.reach for row in rows))
+        for rope in self._ropes:
+            rope.aim(max(row.reach for row in rows))
         if self.path is CachePath.FLATTENED:
             starts = [torch.arange(row.cache.length, row.end, device=self.device) for row in rows]
             with attending([(row.cache, row.tokens) for row in rows], self.reaches):
@@ -177,6 +204,10 @@ class BlockSpan:
         if visit.output is None:
             raise RuntimeError(f"block {span.end - 1} was not run by its model")
         return visit.output
+
+    def _host(self, index: int, forward: Callable[..., Any]) -> None:
+        self._plain[index] = forward
+        self._layers[index].forward = self._gated(index, forward)
 
     def _gated(self, index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         """``forward`` of block ``index``, passed by if the visit is not to it. Hidden states go in and out here."""

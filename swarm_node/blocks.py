@@ -51,6 +51,13 @@ def load_span(
     return loaded
 
 
+def fetch_span(source: ModelSource, span: Span) -> None:
+    """Bring the weight files of these blocks to this machine. Raises ModelNotFound; blocks for the network."""
+    tensors = needed_tensors(source.shards, source.shapes.list_name, span)
+    for file in sorted(set(tensors.values())):
+        source.files.path(file)
+
+
 def load_ends(source: ModelSource, *, dtype: torch.dtype, device: str | torch.device = "cpu") -> PreTrainedModel:
     """Load the model without its blocks: embeddings, final norm, head, and a RemoteBlocks in place of the blocks.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,27 +12,24 @@ import trio
 from dht import Peer, Stream
 from routing import Hop
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
-from swarm_node.errors import error_from
+from swarm_node.errors import error_of
+from swarm_node.opening import open_hop, openings
+from swarm_node.round_trips import RoundTrips
 from swarm_node.settings import (
     BLAME_SECONDS,
     CLOSE_SECONDS,
-    CONNECT_SECONDS,
     HEARTBEAT_SECONDS,
-    OPEN_SECONDS,
     PEER_SILENCE_SECONDS,
     PREFILL_STEP_TOKENS,
-    RTT_GAIN,
     STEP_PATIENCE,
     STEP_SECONDS,
 )
 from swarm_node.tasks import deadline
+from swarm_node.ticket import Ticket
 from swarm_node.wire import (
-    SESSION_PROTOCOL,
     Close,
     Failed,
-    NextHop,
     Open,
-    Opened,
     Ping,
     Pong,
     Result,
@@ -86,14 +83,23 @@ class Chain:
     """
 
     def __init__(
-        self, peer: Peer, model: str, hops: Sequence[Hop], max_tokens: int, hidden_size: int, rtts: dict[str, float]
+        self,
+        peer: Peer,
+        model: str,
+        hops: Sequence[Hop],
+        max_tokens: int,
+        hidden_size: int,
+        round_trips: RoundTrips,
+        tickets: Mapping[str, Ticket],
     ) -> None:
+        """``tickets``: the session's places in line by peer id; they are used up at those hops where it has one."""
         self.hops = tuple(hops)
         self.max_tokens = max_tokens
         self._peer = peer
         self._model = model
         self._hidden_size = hidden_size
-        self._rtts = rtts
+        self._round_trips = round_trips
+        self._tickets = tickets
         self._session = secrets.token_bytes(16)
         self._open = [_OpenHop(hop) for hop in hops]
         self._scope = trio.CancelScope()
@@ -111,8 +117,9 @@ class Chain:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    for opened in self._open:
-                        nursery.start_soon(self._open_hop, opened)
+                    asked = openings(self.hops, self._session, self._model, self.max_tokens)
+                    for opened, opening in zip(self._open, asked, strict=True):
+                        nursery.start_soon(self._open_hop, opened, opening)
                 # A hop that fails as the last one to answer leaves nothing running for the cancellation to stop.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 async with trio.open_nursery() as nursery:
@@ -162,41 +169,19 @@ class Chain:
         """Wait until every stream is closed."""
         await self._ended.wait()
 
-    async def _open_hop(self, opened: _OpenHop) -> None:
-        index = self._open.index(opened)
-        previous = self.hops[index - 1].node.peer_id if index else None
-        after = None
-        if index + 1 < len(self.hops):
-            following = self.hops[index + 1].node
-            after = NextHop(peer_id=following.peer_id, addresses=list(following.addresses))
-        node, span = opened.hop.node, opened.hop.span
-        opening = Open(
-            session=self._session,
-            model=self._model,
-            start=span.start,
-            end=span.end,
-            max_tokens=self.max_tokens,
-            previous=previous,
-            next=after,
-        )
+    async def _open_hop(self, opened: _OpenHop, opening: Open) -> None:
+        peer_id = opened.hop.node.peer_id
+        ticket = self._tickets.get(peer_id)
         try:
-            opened.stream = await self._peer.open_stream(
-                node.peer_id, node.addresses, SESSION_PROTOCOL, CONNECT_SECONDS
-            )
-            with deadline(OPEN_SECONDS, "did not answer"):
-                asked_at = trio.current_time()
-                await send_message(opened.stream, opening)
-                answer, _ = await receive_message(opened.stream)
-            self._learn_rtt(node.peer_id, trio.current_time() - asked_at)
-            if isinstance(answer, Failed):
-                raise error_from(answer.code, answer.message)
-            if not isinstance(answer, Opened):
-                raise ProtocolError(f"answered '{answer.type}' to 'open'")
+            if ticket is not None:
+                opened.stream = await ticket.claim(opening)
+            else:
+                opened.stream = await open_hop(self._peer, opened.hop, opening, self._round_trips)
         except SwarmError as error:
-            self._fail(node.peer_id, error)
+            self._fail(peer_id, error)
 
     async def _listen(self, opened: _OpenHop) -> None:
-        peer_id = opened.hop.node.peer_id
+        node = opened.hop.node
         try:
             while True:
                 with deadline(PEER_SILENCE_SECONDS, "silent"):
@@ -204,7 +189,7 @@ class Chain:
                 match message:
                     case Pong():
                         opened.steps_done = message.steps
-                        self._learn_rtt(peer_id, trio.current_time() - opened.pinged_at)
+                        self._round_trips.learn(node, trio.current_time() - opened.pinged_at)
                     case Result() if opened is self._open[-1]:
                         assert hidden is not None
                         self._take(message, hidden)
@@ -214,7 +199,7 @@ class Chain:
                     case _:
                         raise ProtocolError(f"unexpected '{message.type}'")
         except SwarmError as error:
-            self._fail(peer_id, error)
+            self._fail(node.peer_id, error)
 
     async def _weigh(self, opened: _OpenHop, message: Failed) -> None:
         """Blame the hop that reports a failure. A hop that says its successor is dead is believed if that one's own
@@ -222,7 +207,7 @@ class Chain:
         """
         if message.peer_id is not None:
             await trio.sleep(BLAME_SECONDS)  # the successor's listener blames it meanwhile if it is dead
-        self._fail(opened.hop.node.peer_id, error_from(message.code, message.message))
+        self._fail(opened.hop.node.peer_id, error_of(message))
 
     async def _beat(self, opened: _OpenHop) -> None:
         try:
@@ -255,7 +240,7 @@ class Chain:
         """How long a step may take: many times what the hops say of themselves, since others use them too."""
         expected = sum(
             len(hop.span) * (hop.node.decode_seconds + tokens * hop.node.prefill_seconds)
-            + self._rtts.get(hop.node.peer_id, 0.0)
+            + self._round_trips.to(hop.node)
             for hop in self.hops
         )
         return STEP_SECONDS + STEP_PATIENCE * expected
@@ -269,10 +254,6 @@ class Chain:
         if self._failure is None:
             self._failure = ChainBroken(f"node {short_id(peer_id)}: {reason}", peer_id, reason)
         self._scope.cancel()
-
-    def _learn_rtt(self, peer_id: str, seconds: float) -> None:
-        known = self._rtts.get(peer_id, seconds)
-        self._rtts[peer_id] = known + RTT_GAIN * (seconds - known)
 
     async def _close_streams(self) -> None:
         with trio.move_on_after(CLOSE_SECONDS, shield=True):

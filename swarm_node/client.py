@@ -1,41 +1,27 @@
-"""A client's view of the swarm: the snapshot it decides on, the peers it avoids, the chains it keeps."""
+"""A client's place in the swarm: the snapshot it decides on, the chains it opens, and how it waits for one."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import trio
 
 from dht import Identity, Peer, open_peer
-from routing import Hop, NodeView, Snapshot, fastest_chain
+from routing import Hop, SessionShape, Snapshot
 from routing.errors import BlocksNotCovered, CacheFull, ChainBroken, ContextTooLong, PeerSilent, SwarmError
 from swarm_node.chain import Chain, short_id
+from swarm_node.hosted_model import ModelCard
 from swarm_node.membership import check_model
-from swarm_node.model_source import ModelSource
+from swarm_node.router import Hold, Router
 from swarm_node.session import Session
-from swarm_node.settings import (
-    ASSUMED_HOP_SECONDS,
-    AVOID_BUSY_SECONDS,
-    AVOID_FAILED_SECONDS,
-    FRESH_SECONDS,
-    RECORD_SECONDS,
-    RETRY_SECONDS,
-    SNAPSHOT_SECONDS,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A peer that failed: avoided ``until`` (trio's clock), unless it announced itself after ``at`` (unix seconds)."""
-
-    until: float
-    at: float
+from swarm_node.settings import CHAINS_TRIED, RETRY_SECONDS, SNAPSHOT_SECONDS
+from swarm_node.ticket import Ticket
+from swarm_node.waiting import wait_in_line
 
 
 class SwarmClient:
@@ -48,7 +34,7 @@ class SwarmClient:
     def __init__(
         self,
         peer: Peer,
-        source: ModelSource,
+        source: ModelCard,
         nursery: trio.Nursery,
         initial_peers: Sequence[str],
         timeout: float,
@@ -56,16 +42,14 @@ class SwarmClient:
     ) -> None:
         self.source = source
         self.timeout = timeout
-        self._peer = peer
+        self.peer = peer
+        self.notice = notice
+        self.router = Router(source.blocks)
         self._nursery = nursery
         self._initial_peers = initial_peers
-        self._notice = notice
         self._directory = peer.directory(source.fingerprint)
         self._snapshot: Snapshot | None = None
-        self._busy: dict[str, float] = {}
-        """Full peers, and until when (trio's clock) not to ask them."""
-        self._failed: dict[str, _Failed] = {}
-        self._rtts: dict[str, float] = {}
+        self._reading = trio.Lock()
 
     def open_session(self, max_tokens: int) -> Session:
         """A new sequence of at most ``max_tokens``; it takes a chain at its first step."""
@@ -76,9 +60,11 @@ class SwarmClient:
 
     async def snapshot(self, max_age: float = SNAPSHOT_SECONDS) -> Snapshot:
         """The swarm as it was at most ``max_age`` seconds ago."""
-        if self._snapshot is None or self._snapshot.age(time.time()) > max_age:
-            self._snapshot = await self._directory.snapshot()
-        return self._snapshot
+        oldest = time.time() - max_age
+        async with self._reading:  # sessions that want the same at the same time share one reading
+            if self._snapshot is None or self._snapshot.taken_at < oldest:
+                self._snapshot = await self._directory.snapshot()
+            return self._snapshot
 
     async def current_swarm(self) -> Snapshot:
         """The swarm as it is now. Raises WrongModel if it is empty because the peers serve another model."""
@@ -86,94 +72,89 @@ class SwarmClient:
         await self._check_model()
         return snapshot
 
-    async def open_chain(self, max_tokens: int, until: float) -> Chain:
-        """The fastest free chain for a session of ``max_tokens``; waits for one until ``until`` (trio's clock).
+    async def open_chain(self, shape: SessionShape, until: float) -> Chain:
+        """The fastest free chain for a session; waits for one, in line where there is none, until ``until``.
 
-        Raises BlocksNotCovered or CacheFull if there is none by then, WrongModel if the peers serve another model.
+        ``until`` is of trio's clock. Raises BlocksNotCovered or CacheFull if there is no chain by then, WrongModel if
+        the peers serve another model.
         """
         told = ""
+        waiting_since: float | None = None
         max_age = SNAPSHOT_SECONDS
         while True:
             try:
-                hops = self._route(await self.snapshot(max_age), max_tokens)
-                return await self._start(hops, max_tokens)
-            except ChainBroken as failure:
-                self.avoid(failure)
-                if trio.current_time() < until:
-                    continue  # another way may be free now
-                raise
+                try:
+                    return await self._open_free(await self.snapshot(max_age), shape, until)
+                except CacheFull:
+                    if trio.current_time() >= until:
+                        raise
+                waiting_since = waiting_since or time.time()
+                return await wait_in_line(self, shape, waiting_since, until)
             except PeerSilent as failure:
                 error: SwarmError = failure
-            except (BlocksNotCovered, CacheFull) as failure:
+            except BlocksNotCovered as failure:
                 await self._check_model()
                 error = failure
             if told != str(error):
                 told = str(error)
-                self._notice(f"waiting: {told}")
+                self.notice(f"waiting: {told}")
             if trio.current_time() + RETRY_SECONDS >= until:
                 raise error
             # Clients that wait for the same place must not all ask at the same moment.
             await trio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
             max_age = 0.0
 
+    async def start(self, hops: Sequence[Hop], shape: SessionShape, tickets: Mapping[str, Ticket]) -> Chain:
+        """Open a chain of these hops, on the session's places in line where it has one.
+
+        It lives in this client's nursery. Raises ChainBroken if a hop is unreachable or refuses.
+        """
+        hold = self.router.opening(hops, shape.max_tokens)
+        model, round_trips = self.source, self.router.round_trips
+        chain = Chain(self.peer, model.fingerprint, hops, shape.max_tokens, model.hidden_size, round_trips, tickets)
+        try:
+            await self._nursery.start(self._run, chain, hold)
+        except BaseException:
+            self.router.refused(hold)
+            raise
+        self.router.opened(hold)
+        return chain
+
     def avoid(self, failure: ChainBroken) -> None:
-        """Route around the peer at fault for a while: briefly if it is only full."""
+        """Route around the peer at fault: for a while if it failed, until it has room if it is only full."""
         if failure.peer_id is None:
             return
-        now = trio.current_time()
         if isinstance(failure.reason, CacheFull):
-            self._busy[failure.peer_id] = now + AVOID_BUSY_SECONDS
-            return
-        if failure.peer_id not in self._failed:
-            self._notice(f"{failure}; taking another way")
-        self._failed[failure.peer_id] = _Failed(now + AVOID_FAILED_SECONDS, time.time())
+            self.router.full(failure.peer_id, failure.reason.free_tokens)
+        elif self.router.failed(failure.peer_id):
+            self.notice(f"{failure}; taking another way")
 
-    def _route(self, snapshot: Snapshot, max_tokens: int) -> tuple[Hop, ...]:
-        """The fastest chain around the peers to avoid; one that failed but has announced itself since is a last resort.
+    async def _open_free(self, snapshot: Snapshot, shape: SessionShape, until: float) -> Chain:
+        """The fastest chain with room; the next one as long as nodes refuse, until all are known to be full."""
+        for _ in range(CHAINS_TRIED):
+            hops = self.router.route(snapshot, shape)
+            try:
+                return await self.start(hops, shape, {})
+            except ChainBroken as failure:
+                self.avoid(failure)
+                if trio.current_time() >= until:
+                    raise
+        raise CacheFull("every chain is full: nodes refuse more sessions for now; try again later")
 
-        Raises BlocksNotCovered, or CacheFull if the blocks are only busy.
-        """
-        now = trio.current_time()
-        self._busy = {peer_id: until for peer_id, until in self._busy.items() if until > now}
-        self._failed = {peer_id: failed for peer_id, failed in self._failed.items() if failed.until > now}
-
-        def route(excluded: Collection[str]) -> tuple[Hop, ...]:
-            return fastest_chain(snapshot, self.source.blocks, max_tokens, self._hop_seconds, excluded)
-
-        try:
-            return route({*self._busy, *self._failed})
-        except (BlocksNotCovered, CacheFull):
-            back = {
-                node.peer_id
-                for node in snapshot.nodes
-                if node.peer_id in self._failed
-                and node.expires_at > self._failed[node.peer_id].at + RECORD_SECONDS + FRESH_SECONDS
-            }
-            if back:
-                return route({*self._busy, *self._failed} - back)
-            if self._busy:
-                route(self._failed)
-                raise CacheFull("every chain is full: nodes refuse more sessions for now; try again later") from None
-            raise
-
-    def _hop_seconds(self, node: NodeView) -> float:
-        return self._rtts.get(node.peer_id, ASSUMED_HOP_SECONDS)
-
-    async def _start(self, hops: tuple[Hop, ...], max_tokens: int) -> Chain:
-        chain = Chain(self._peer, self.source.fingerprint, hops, max_tokens, self.source.hidden_size, self._rtts)
-        await self._nursery.start(chain.run)
-        return chain
+    async def _run(self, chain: Chain, hold: Hold, task_status: trio.TaskStatus[None]) -> None:
+        await chain.run(task_status)  # raises only before it has started, and then nothing is to be closed
+        self.router.closed(hold)
 
     async def _check_model(self) -> None:
         """Tell 'nobody serves it yet' from 'you asked for another model than this swarm serves'."""
         if self._snapshot is not None and self._snapshot.nodes:
             return
-        await check_model(self._peer, self.source.name, self.source.fingerprint, self._initial_peers)
+        await check_model(self.peer, self.source.name, self.source.fingerprint, self._initial_peers)
 
 
 @asynccontextmanager
 async def open_client(
-    source: ModelSource,
+    source: ModelCard,
     initial_peers: Sequence[str],
     *,
     timeout: float,

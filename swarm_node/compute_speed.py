@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from swarm_node.block_span import BlockSpan, Row
+from swarm_node.block_span import Row
+from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.settings import MEASURE_HISTORY_TOKENS, MEASURE_PREFILL_TOKENS, MEASURE_SECONDS
 
 
@@ -23,7 +24,7 @@ class ComputeSpeed:
     """Seconds per decode step and block."""
 
 
-def measure(blocks: BlockSpan) -> ComputeSpeed:
+def measure(blocks: HostedBlocks) -> ComputeSpeed:
     """Time prompts and single tokens with random hidden states; takes about a second. Call it in a thread."""
     cache = blocks.new_cache(MEASURE_HISTORY_TOKENS + MEASURE_PREFILL_TOKENS)
     random = torch.Generator().manual_seed(0)

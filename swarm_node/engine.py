@@ -12,9 +12,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import torch
 import trio
@@ -22,9 +21,9 @@ import trio
 from routing.errors import CacheFull, ProtocolError, SwarmError
 from routing.span import Span
 from swarm_node.block_span import Row
-from swarm_node.cache import SequenceCache
 from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.engine_meter import EngineMeter
+from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.reservation import PendingStep, Reservation
 from swarm_node.schedule import BatchLimits, is_decode, next_batch
 from swarm_node.settings import DECODES_RECENT_SECONDS
@@ -36,18 +35,6 @@ logger = logging.getLogger(__name__)
 _Result = torch.Tensor | SwarmError
 _Share = tuple[PendingStep, int]
 """A step and how many of its tokens run in a batch."""
-
-
-class HostedBlocks(Protocol):
-    """What an engine runs: a BlockSpan, or something that only takes as long as one."""
-
-    span: Span
-    hidden_size: int
-    device: torch.device
-
-    def new_cache(self, max_tokens: int) -> SequenceCache: ...
-
-    def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor: ...
 
 
 @asynccontextmanager
@@ -85,12 +72,14 @@ class Engine:
         """Why there will be no more batches."""
         self._failed = trio.Event()
         self._meter = EngineMeter()
+        self._changes: deque[Callable[[], None]] = deque()
+        """What to do to the blocks before the next batch."""
 
     @property
     def free_tokens(self) -> int:
         """Block-tokens that no session holds."""
         with self._changed:
-            return self._free_tokens
+            return max(0, self._free_tokens)
 
     @property
     def running(self) -> int:
@@ -117,14 +106,50 @@ class Engine:
         with self._changed:
             self._check_open()
             if needed > self._free_tokens:
+                free = max(0, self._free_tokens)
                 raise CacheFull(
-                    f"the cache has room for {self._free_tokens} block-tokens and the session needs {needed}; "
-                    "wait for a session to end, or ask for fewer tokens"
+                    f"the cache has room for {free} block-tokens and the session needs {needed}; "
+                    "wait for a session to end, or ask for fewer tokens",
+                    free,
                 )
             self._free_tokens -= needed
             reservation = Reservation(max_tokens, span, self._blocks.new_cache(max_tokens), self._release)
             self._reservations.add(reservation)
         return reservation
+
+    def outside(self, span: Span | None) -> list[Reservation]:
+        """The reservations that use blocks beyond ``span``; all of them if it is None."""
+        with self._changed:
+            return [held for held in self._reservations if span is None or not span.covers(held.span)]
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether sessions hold more than there is, since it was made smaller."""
+        with self._changed:
+            return self._free_tokens < 0
+
+    def resize(self, cache_tokens: int) -> None:
+        """Hold room for ``cache_tokens`` block-tokens from now on; where more are held, none is free for a while."""
+        with self._changed:
+            self._free_tokens += cache_tokens - self.capacity_tokens
+            self.capacity_tokens = cache_tokens
+
+    async def change_blocks(self, change: Callable[[HostedBlocks], None]) -> None:
+        """Run ``change`` on the blocks in the engine's thread between two batches; it must be quick.
+
+        Raises SwarmError once the engine has ended; if it ends meanwhile, whoever watches it ends the caller.
+        """
+        done = trio.Event()
+
+        def run() -> None:
+            change(self._blocks)
+            self._token.run_sync_soon(done.set)
+
+        with self._changed:
+            self._check_open()
+            self._changes.append(run)
+            self._changed.notify()
+        await done.wait()
 
     async def step(self, reservation: Reservation, hidden: torch.Tensor, position: int) -> torch.Tensor:
         """Run ``hidden``, [tokens, hidden size], its first token at ``position``; returns the same shape on the CPU.
@@ -191,6 +216,8 @@ class Engine:
         """The next batch, or nothing once the engine has ended. Steps whose position is wrong fail here."""
         with self._changed:
             while self._ended is None:
+                while self._changes:
+                    self._changes.popleft()()
                 ready = [reservation.steps[0] for reservation in self._reservations if reservation.steps]
                 if wrong := [step for step in ready if not step.done and step.position > step.reservation.cache.length]:
                     self._fail(wrong)

@@ -1,4 +1,4 @@
-"""How an error travels: its code on the wire and back."""
+"""How an error travels: as a Failed message, and back."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from routing.errors import (
     UsageError,
     WrongModel,
 )
+from swarm_node.wire import Failed
 
 _CODES: dict[str, type[SwarmError]] = {
     "cache-full": CacheFull,
@@ -27,11 +28,19 @@ _CODES: dict[str, type[SwarmError]] = {
 }
 
 
-def code_of(error: SwarmError) -> str:
-    """The wire code of the nearest class in the tree."""
-    return next(code for code, kind in _CODES.items() if isinstance(error, kind))
+def failed(error: SwarmError) -> Failed:
+    """``error`` as it is told to a peer: with the code of the nearest class in the tree."""
+    return Failed(
+        code=next(code for code, kind in _CODES.items() if isinstance(error, kind)),
+        message=str(error)[:1024],
+        peer_id=error.peer_id if isinstance(error, ChainBroken) else None,
+        free_tokens=error.free_tokens if isinstance(error, CacheFull) else None,
+    )
 
 
-def error_from(code: str, message: str) -> SwarmError:
-    """The error a peer reported; codes of newer versions become plain SwarmErrors."""
-    return _CODES.get(code, SwarmError)(message)
+def error_of(message: Failed) -> SwarmError:
+    """The error that a peer reported; codes of newer versions become plain SwarmErrors."""
+    kind = _CODES.get(message.code, SwarmError)
+    if kind is CacheFull:
+        return CacheFull(message.message, message.free_tokens)
+    return kind(message.message)

@@ -1,12 +1,13 @@
-"""A node's life: join, choose blocks, load and measure them, serve sessions, drain, leave."""
+"""A node's life: join, choose blocks, load and measure them, serve sessions, move, drain, leave."""
 
 from __future__ import annotations
 
+import gc
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 import trio
@@ -14,29 +15,34 @@ import trio
 from dht import Identity, Peer, open_peer
 from routing import NodeState, NodeView, Snapshot, Span
 from routing.errors import UsageError
+from routing.self_placement import Model
 from swarm_node.announcer import Announcer
-from swarm_node.blocks import load_span
-from swarm_node.compute_speed import measure
+from swarm_node.compute_speed import ComputeSpeed, measure
+from swarm_node.demand import Demand
 from swarm_node.engine import open_engine
+from swarm_node.hosted_blocks import HostedBlocks
+from swarm_node.hosted_model import HostedModel
+from swarm_node.lookout import Lookout
 from swarm_node.membership import check_model
 from swarm_node.memory import default_memory
-from swarm_node.model_source import ModelSource
-from swarm_node.plan import plan_hosting
+from swarm_node.mover import Mover, Sessions
+from swarm_node.own_view import OwnView
+from swarm_node.plan import hosting, settle
+from swarm_node.promises import Promises
 from swarm_node.session_host import Served, SessionHost
-from swarm_node.settings import DRAIN_SECONDS
+from swarm_node.settings import DRAIN_SECONDS, session_tokens
+from swarm_node.speed_cache import known_speed, remember_speed, speed_file
+from swarm_node.tasks import in_thread
 from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, dtype_name
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
     """What the person who runs a node decided."""
 
-    model: str
     identity: Path
-    revision: str | None = None
     blocks: Span | None = None
+    """None lets the node choose, and move when it pays."""
     memory_bytes: int | None = None
     initial_peers: Sequence[str] = ()
     new_swarm: bool = False
@@ -54,15 +60,23 @@ class Node:
     ``report`` is called whenever it changes.
     """
 
-    def __init__(self, options: NodeOptions, report: Callable[[Node], None]) -> None:
+    def __init__(
+        self, options: NodeOptions, open_model: Callable[[], HostedModel], report: Callable[[Node], None]
+    ) -> None:
+        """``open_model`` is called in a thread, as it may block for disk and network."""
         self.options = options
         self.state = NodeState.JOINING
-        self.view: NodeView | None = None
-        self.source: ModelSource | None = None
+        self.model: HostedModel | None = None
         self.addresses: tuple[str, ...] = ()
+        self._own: OwnView | None = None
+        self._open_model = open_model
         self._report = report
         self._drain = trio.Event()
         self._device = _device(options.device)
+
+    @property
+    def view(self) -> NodeView | None:
+        return self._own.now if self._own is not None else None
 
     def drain(self) -> None:
         """Take no more sessions, wait for the running ones (at most DRAIN_SECONDS), leave."""
@@ -72,94 +86,137 @@ class Node:
         """Serve until ``drain`` is called. Raises SwarmErrors of every branch, each one line for the user."""
         options = self.options
         identity = Identity.load_or_create(options.identity)
-        source = await _in_thread(lambda: ModelSource.open(options.model, options.revision))
-        self.source = source
+        self.model = model = await in_thread(self._open_model)
         async with open_peer(
             identity, host=options.host, port=options.port, initial_peers=options.initial_peers
         ) as peer:
             self.addresses = peer.addresses
             self._report(self)
-            directory = peer.directory(source.fingerprint)
-            self.view = await self._choose_blocks(peer, source, await directory.snapshot())
-            announcer = Announcer(directory, self.view)
+            directory = peer.directory(model.fingerprint)
+            chosen = await self._choose_blocks(peer, model, await directory.snapshot())
+            demand = Demand(model.blocks, trio.current_time)
+            self._own = own = OwnView(chosen, demand, self._changed)
+            self._announcer = announcer = Announcer(directory, lambda: own.now)
+            lookout = Lookout(peer, directory, _facts(model), own)
             try:
                 async with trio.open_nursery() as nursery:
-                    await self._enter(NodeState.LOADING, announcer)
+                    await self._enter(NodeState.LOADING, own)
                     nursery.start_soon(announcer.run)
-                    await self._serve(peer, source, self.view.span, announcer)
+                    while await self._host(peer, model, demand, own, lookout):
+                        pass
                     nursery.cancel_scope.cancel()
             finally:
                 await announcer.withdraw()
                 self.state = NodeState.OFFLINE
                 self._report(self)
 
-    async def _choose_blocks(self, peer: Peer, source: ModelSource, snapshot: Snapshot) -> NodeView:
+    async def _choose_blocks(self, peer: Peer, model: HostedModel, snapshot: Snapshot) -> NodeView:
         """What this node will be: raises WrongModel, UsageError or MemoryTooSmall if it cannot be."""
         options = self.options
         if not snapshot.nodes and not options.new_swarm:
-            await check_model(peer, source.name, source.fingerprint, options.initial_peers)
-        dtype = source.resolve_dtype(options.dtype)
-        footprint = source.footprint(dtype)
-        memory = options.memory_bytes or default_memory(self._device)
-        plan = plan_hosting(snapshot, source.blocks, footprint, source.context_length, memory, options.blocks)
-        return NodeView(
+            await check_model(peer, model.name, model.fingerprint, options.initial_peers)
+        dtype = model.resolve_dtype(options.dtype)
+        footprint = model.footprint(dtype)
+        speed = known_speed(self._speed_file(model, dtype)) or ComputeSpeed(0.0, 0.0)
+        me = NodeView(
             peer_id=peer.peer_id,
             addresses=peer.addresses,
             state=NodeState.LOADING,
-            span=plan.span,
-            memory_bytes=plan.memory_bytes,
+            span=options.blocks or Span(0, 1),
+            memory_bytes=options.memory_bytes or default_memory(self._device),
             block_bytes=footprint.block_bytes,
             token_bytes=footprint.token_bytes,
-            cache_tokens=plan.cache_tokens,
-            free_tokens=plan.cache_tokens,
-            prefill_seconds=0.0,
-            decode_seconds=0.0,
+            cache_tokens=0,
+            free_tokens=0,
+            prefill_seconds=speed.prefill_seconds,
+            decode_seconds=speed.decode_seconds,
+            pinned=options.blocks is not None,
+            joined_at=time.time(),
             dtype=dtype_name(dtype),
             version=version("swarm-node"),
         )
+        return await in_thread(lambda: settle(me, snapshot, _facts(model), options.blocks))
 
-    async def _serve(self, peer: Peer, source: ModelSource, span: Span, announcer: Announcer) -> None:
-        """Load and measure the blocks, serve sessions until told to drain, and drain."""
-        dtype = source.resolve_dtype(self.options.dtype)
-        blocks = await _in_thread(lambda: load_span(source, span, dtype=dtype, device=self._device))
-        await self._enter(NodeState.MEASURING, announcer)
-        speed = await _in_thread(lambda: measure(blocks))
-        assert self.view is not None, "blocks were chosen"
-        async with open_engine(blocks, self.view.cache_tokens) as engine, trio.open_nursery() as nursery:
+    async def _host(self, peer: Peer, model: HostedModel, demand: Demand, own: OwnView, lookout: Lookout) -> bool:
+        """Load, measure and serve the blocks of the view. True if the node should go on with other blocks.
 
-            def sessions_changed() -> None:
-                self._update(announcer, free_tokens=engine.free_tokens, running=engine.running)
+        Those are then in the view; False if its owner wants it to leave.
+        """
+        dtype, span = model.resolve_dtype(self.options.dtype), own.now.span
+        own.become(hosting(own.now, span))
+        await self._enter(NodeState.LOADING, own)
+        # Blocks that were left are rings of modules: their weights must be gone before there is room for others.
+        gc.collect()
 
-            served = Served(source.fingerprint, _public_name(source.name), span, blocks.hidden_size)
+        def load(some: Span) -> HostedBlocks:
+            return model.load(some, dtype, self._device)
+
+        blocks = await in_thread(lambda: load(span))
+        await self._enter(NodeState.MEASURING, own)
+        speed = await in_thread(lambda: _speed(blocks, self._speed_file(model, dtype)))
+        own.update(prefill_seconds=speed.prefill_seconds, decode_seconds=speed.decode_seconds)
+        promises = Promises(peer, model.fingerprint)
+        served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
+        async with open_engine(blocks, own.now.cache_tokens) as engine, trio.open_nursery() as nursery:
+            sessions = Sessions()
+            host = SessionHost(peer, engine, served, demand, promises, sessions.changed)
+            sessions.on_change = lambda: own.update(
+                free_tokens=engine.free_tokens, running=engine.running, waiting=host.waiting
+            )
+            mover = Mover(lookout, promises, engine, host, own, sessions, model.fetch, load)
             nursery.start_soon(engine.watch)
-            host = SessionHost(peer, engine, served, sessions_changed)
             await nursery.start(peer.serve, SESSION_PROTOCOL, host.serve_session)
             await nursery.start(peer.serve, HOP_PROTOCOL, host.serve_hop)
-            self._update(announcer, prefill_seconds=speed.prefill_seconds, decode_seconds=speed.decode_seconds)
-            await self._enter(NodeState.ONLINE, announcer)
-            await self._drain.wait()
-            await self._enter(NodeState.DRAINING, announcer)
-            with trio.move_on_after(DRAIN_SECONDS):
-                await host.drain()
+            await self._enter(NodeState.ONLINE, own)
+            moved = await self._move_until_drained(mover)
+            if not moved:
+                await self._enter(NodeState.DRAINING, own)
+                with trio.move_on_after(DRAIN_SECONDS):
+                    await host.drain()
             nursery.cancel_scope.cancel()
+        return moved
 
-    async def _enter(self, state: NodeState, announcer: Announcer) -> None:
+    async def _move_until_drained(self, mover: Mover) -> bool:
+        """True if the node has left all of its blocks, False if it is to drain."""
+        moved = False
+        async with trio.open_nursery() as nursery:
+
+            async def move() -> None:
+                nonlocal moved
+                await mover.run()
+                moved = True
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(move)
+            await self._drain.wait()
+            nursery.cancel_scope.cancel()
+        return moved
+
+    async def _enter(self, state: NodeState, own: OwnView) -> None:
         """Others can read the new state before the owner sees it: who is told ONLINE may rely on it."""
-        self._update(announcer, state=state)
-        await announcer.publish()
+        own.update(state=state)
+        await self._announcer.publish()
         self.state = state
         self._report(self)
 
-    def _update(self, announcer: Announcer, **changes: Any) -> None:
-        assert self.view is not None, "announced only once blocks are chosen"
-        self.view = replace(self.view, **changes)
-        announcer.update(self.view)
+    def _speed_file(self, model: HostedModel, dtype: torch.dtype) -> Path:
+        return speed_file(model.fingerprint, dtype, model.device_name(self._device))
+
+    def _changed(self) -> None:
+        self._announcer.changed()
         self._report(self)
 
 
-async def _in_thread(function: Callable[[], T]) -> T:
-    """Run ``function`` in a worker thread; cancellation does not wait for it, so that Ctrl-C ends a long load."""
-    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+def _speed(blocks: HostedBlocks, file: Path) -> ComputeSpeed:
+    speed = known_speed(file)
+    if speed is None:
+        speed = measure(blocks)
+        remember_speed(file, speed)
+    return speed
+
+
+def _facts(model: HostedModel) -> Model:
+    return Model(model.blocks, session_tokens(model.context_length))
 
 
 def _public_name(name: str) -> str:

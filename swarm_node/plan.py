@@ -1,49 +1,41 @@
-"""What a node will host and how much cache that leaves, from its options and one snapshot."""
+"""What a node will host and how much cache that leaves, from its owner's wishes and one snapshot."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from routing import Snapshot, Span, blocks_that_fit, cache_tokens, describe_bytes, newcomer_span
+from routing import NodeView, Snapshot, Span, cache_tokens, describe_bytes
 from routing.errors import MemoryTooSmall, UsageError
-from swarm_node.footprint import Footprint
-from swarm_node.settings import RESERVED_SESSIONS, session_tokens
+from routing.self_placement import Model, span_to_join
 
 
-@dataclass(frozen=True, slots=True)
-class HostingPlan:
-    """The span a node hosts, and the block-tokens of cache that its memory holds beside it."""
-
-    span: Span
-    memory_bytes: int
-    cache_tokens: int
-
-
-def plan_hosting(
-    snapshot: Snapshot,
-    blocks: int,
-    footprint: Footprint,
-    context_length: int | None,
-    memory_bytes: int,
-    wanted: Span | None,
-) -> HostingPlan:
-    """The span the user wants, or the one that GBP-CR's rule gives a newcomer with this memory.
+def settle(me: NodeView, snapshot: Snapshot, model: Model, wanted: Span | None) -> NodeView:
+    """``me`` with the span that its owner wants, or with the one that suits the swarm, and the cache beside it.
 
     Raises UsageError if ``wanted`` is out of the model's range, MemoryTooSmall if the memory does not hold the span
     and the cache of one session.
     """
-    tokens = session_tokens(context_length)
-    session_bytes = tokens * footprint.token_bytes
-    if wanted is None:
-        count = blocks_that_fit(memory_bytes, footprint.block_bytes, session_bytes, RESERVED_SESSIONS, blocks)
-        wanted = newcomer_span(snapshot, blocks, count)
-    elif wanted.end > blocks:
-        raise UsageError(f"blocks {wanted} are out of range: the model has blocks 0:{blocks}")
-    free = cache_tokens(memory_bytes, footprint.block_bytes, footprint.token_bytes, len(wanted))
-    if free < tokens * len(wanted):
-        needed = len(wanted) * (footprint.block_bytes + session_bytes)
+    if wanted is not None and wanted.end > model.blocks:
+        raise UsageError(f"blocks {wanted} are out of range: the model has blocks 0:{model.blocks}")
+    span = wanted or span_to_join(snapshot, me, model)
+    session_bytes = me.token_bytes * model.session_tokens
+    if span is None:
+        needed = describe_bytes(me.block_bytes + session_bytes)
         raise MemoryTooSmall(
-            f"{describe_bytes(memory_bytes)} do not hold blocks {wanted} and one session's cache; "
-            f"give --memory {describe_bytes(needed)} or more, or fewer --blocks"
+            f"{describe_bytes(me.memory_bytes)} do not hold one block ({describe_bytes(me.block_bytes)}) and one "
+            f"session's cache ({describe_bytes(session_bytes)}); give --memory {needed} or more"
         )
-    return HostingPlan(wanted, memory_bytes, free)
+    settled = hosting(me, span)
+    if settled.cache_tokens < model.session_tokens * len(span):
+        needed = describe_bytes(len(span) * (me.block_bytes + session_bytes))
+        raise MemoryTooSmall(
+            f"{describe_bytes(me.memory_bytes)} do not hold blocks {span} and one session's cache; "
+            f"give --memory {needed} or more, or fewer --blocks"
+        )
+    return settled
+
+
+def hosting(me: NodeView, span: Span) -> NodeView:
+    """``me`` with the blocks of ``span`` and all the cache that its memory leaves, none of it in use."""
+    tokens = max(0, cache_tokens(me.memory_bytes, me.block_bytes, me.token_bytes, len(span)))
+    return replace(me, span=span, target=None, cache_tokens=tokens, free_tokens=tokens)

@@ -66,5 +66,16 @@ class Reservation:
         return self.max_tokens * len(self.span)
 
     def release(self) -> None:
-        """Give the room back; steps still waiting fail. Calling it again does nothing."""
+        """Give the room back; steps still waiting fail. Calling it again does nothing.
+
+        The room is free at once, or after the batch that runs now if one of its steps is in it; see ``freed``.
+        """
         self._release(self)
+
+    async def freed(self) -> None:
+        """Wait until the room is free, which takes no longer than the batch that runs now. After release() only."""
+        try:
+            running = self.steps[0]
+        except IndexError:  # the engine's thread has just finished it
+            return
+        await running.finished.wait()

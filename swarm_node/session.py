@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import trio
 
+from routing import SessionShape
 from routing.errors import ChainBroken, ContextTooLong
 from swarm_node.chain import Chain
 from swarm_node.history import History
@@ -62,7 +63,8 @@ class Session:
             if self._chain is None:
                 chains += 1
                 until = trio.current_time() + self._client.timeout
-                self._chain = await self._client.open_chain(self._max_tokens, until)
+                shape = SessionShape(self._history.length, self._max_tokens)
+                self._chain = await self._client.open_chain(shape, until)
                 self._synced = 0
             try:
                 sent = self._history.since(self._synced)

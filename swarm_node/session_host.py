@@ -1,100 +1,98 @@
-"""The sessions a node serves: admission, the steps of each in order, and what ends them."""
+"""The sessions a node serves: who is admitted, who waits, and what ends them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import torch
 import trio
 
 from dht import Peer, Stream
 from routing import Span
-from routing.errors import (
-    CacheFull,
-    ChainBroken,
-    NetworkError,
-    ProtocolError,
-    StreamClosed,
-    SwarmError,
-    UsageError,
-    WrongModel,
-)
+from routing.errors import CacheFull, ProtocolError, StreamClosed, SwarmError, WrongModel
+from swarm_node.demand import Demand
 from swarm_node.engine import Engine
-from swarm_node.errors import code_of
-from swarm_node.reservation import Reservation
-from swarm_node.settings import (
-    CONNECT_SECONDS,
-    OPEN_SECONDS,
-    SESSION_SILENCE_SECONDS,
-)
+from swarm_node.errors import failed
+from swarm_node.hosted_session import HostedSession
+from swarm_node.promises import Promises
+from swarm_node.reception import Reception, Served
+from swarm_node.settings import OPEN_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    DTYPES,
-    HOP_PROTOCOL,
-    About,
-    Attach,
-    Close,
-    Description,
-    Failed,
-    NextHop,
-    Open,
-    Opened,
-    Ping,
-    Pong,
-    Result,
-    Step,
-    end_stream,
-    receive_message,
-    send_message,
-)
+from swarm_node.waiting_room import Ticket, WaitingRoom
+from swarm_node.wire import Attach, Open, Opened, Wait, end_stream, receive_message, send_message
+
+__all__ = ["Served", "SessionHost"]
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What this node serves, as it tells anyone who asks."""
-
-    fingerprint: str
-    name: str
-    span: Span
-    hidden_size: int
-
-
 class SessionHost:
-    """All sessions of one node.
+    """All sessions of one node, those that wait for its cache included.
 
     Owned by the node's task; ``serve_session`` and ``serve_hop`` are its stream handlers and run one task per stream.
-    A session holds an engine reservation, and ends when its client's stream does.
+    A session holds an engine reservation, and ends when its client's stream does. ``changed`` is called whenever a
+    session has come, gone, or begun or ceased to wait.
     """
 
-    def __init__(self, peer: Peer, engine: Engine, served: Served, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        engine: Engine,
+        served: Served,
+        demand: Demand,
+        promises: Promises,
+        changed: Callable[[], None],
+    ) -> None:
         self._peer = peer
         self._engine = engine
-        self._served = served
+        self._reception = Reception(served, promises)
+        self._room = WaitingRoom(engine)
+        self._demand = demand
         self._changed = changed
-        self._sessions: dict[bytes, _HostedSession] = {}
+        self._sessions: dict[bytes, HostedSession] = {}
         self._idle = trio.Event()
         self._idle.set()
         self._draining = False
 
+    @property
+    def waiting(self) -> int:
+        """Sessions that wait for cache."""
+        return self._room.waiting
+
+    @property
+    def free_tokens(self) -> int:
+        """Block-tokens that a new session may have: what is free and not kept for those that wait."""
+        return self._room.free_tokens
+
+    def serve_span(self, span: Span | None) -> None:
+        """Let new sessions use the blocks of ``span`` only, none if it is None; those that run go on.
+
+        Who waits for other blocks is sent away. To be called, too, after the engine was given more or less cache.
+        """
+        self._reception.span = span
+        self._room.turn_away(self._elsewhere(), but=span)
+        self._room.freed()
+        self._changed()
+
     async def drain(self) -> None:
-        """Admit no more sessions and return when the last has ended."""
+        """Admit no more sessions, send away those that wait, and return when the last has ended."""
         self._draining = True
+        self._room.turn_away(_leaving())
         await self._idle.wait()
 
     async def serve_session(self, stream: Stream) -> None:
         """Speak SESSION_PROTOCOL with a client. A bad frame ends this stream only."""
         try:
-            opening = await self._await_open(stream)
-            if opening is not None:
-                await self._serve(opening, stream)
+            message = await self._reception.welcome(stream)
+            match message:
+                case Wait():
+                    await self._line_up(message, stream)
+                case Open():
+                    await self._serve(self._admit(message, stream), stream)
         except SwarmError as error:
             log.info("session stream of %s ended: %s", stream.peer_id, error)
             if not isinstance(error, StreamClosed):
-                await _report(stream, error)
+                await end_stream(stream, failed(error))
         except Exception:
             log.exception("a defect ended a session stream of %s; the node serves on", stream.peer_id)
 
@@ -112,202 +110,73 @@ class SessionHost:
         except SwarmError as error:
             log.info("hop stream of %s ended: %s", stream.peer_id, error)
             if not isinstance(error, StreamClosed):
-                await _report(stream, error)
+                await end_stream(stream, failed(error))
         except Exception:
             log.exception("a defect ended a hop stream of %s; the node serves on", stream.peer_id)
 
-    async def _await_open(self, stream: Stream) -> Open | None:
-        while True:
-            with deadline(OPEN_SECONDS, "no session was opened"):
-                message, _ = await receive_message(stream)
-            match message:
-                case About():
-                    served = self._served
-                    await send_message(
-                        stream,
-                        Description(
-                            model=served.fingerprint, name=served.name, start=served.span.start, end=served.span.end
-                        ),
-                    )
-                case Ping():
-                    await send_message(stream, Pong(steps=0))
-                case Open():
-                    return message
-                case Close():
-                    return None
-                case _:
-                    raise ProtocolError(f"'{message.type}' before a session was opened")
+    async def _line_up(self, asking: Wait, stream: Stream) -> None:
+        """Wait with the client; serve the session that it opens when it is its turn."""
+        session: HostedSession | None = None
+        ticket = self._room.join(asking.max_tokens, self._usable(asking), asking.since)
+        try:
+            self._changed()
+            opening = await self._room.wait(ticket, stream)
+            if opening is not None:
+                session = self._admit(opening, stream, ticket)
+        finally:
+            self._room.leave(ticket)
+            self._changed()
+        if session is not None:
+            await self._serve(session, stream)
 
-    def _admit(self, opening: Open, stream: Stream) -> _HostedSession:
-        served = self._served
-        if opening.model != served.fingerprint:
-            raise WrongModel(f"this node serves {served.name} ({served.fingerprint}), not {opening.model}")
-        if opening.end <= opening.start:
-            raise ProtocolError(f"blocks {opening.start}:{opening.end} hold no block")
-        span = Span(opening.start, opening.end)
-        if not served.span.covers(span):
-            raise UsageError(f"this node hosts blocks {served.span}, not {span}")
+    def _usable(self, asking: Open | Wait) -> Span:
+        """The blocks asked for, if new sessions may use them here."""
+        served = self._reception.served
+        if asking.model != served.fingerprint:
+            raise WrongModel(f"this node serves {served.name} ({served.fingerprint}), not {asking.model}")
+        if asking.end <= asking.start:
+            raise ProtocolError(f"blocks {asking.start}:{asking.end} hold no block")
+        span = Span(asking.start, asking.end)
+        if self._reception.span is None or not self._reception.span.covers(span):
+            raise self._elsewhere()
+        if self._draining:
+            raise _leaving()
+        return span
+
+    def _admit(self, opening: Open, stream: Stream, ticket: Ticket | None = None) -> HostedSession:
+        span = self._usable(opening)
         if opening.session in self._sessions:
             raise ProtocolError("a session of this id is running")
-        if self._draining:
-            raise CacheFull("this node is leaving and takes no more sessions")
-        reservation = self._engine.reserve(opening.max_tokens, span)
-        return _HostedSession(self._peer, self._engine, served.hidden_size, opening, reservation, stream)
-
-    async def _serve(self, opening: Open, stream: Stream) -> None:
-        session = self._admit(opening, stream)
-        self._sessions[opening.session] = session
-        if len(self._sessions) == 1:
+        reservation = self._room.reserve(opening.max_tokens, span, ticket)
+        self._demand.opened(len(span))
+        hidden_size = self._reception.served.hidden_size
+        session = HostedSession(self._peer, self._engine, hidden_size, opening, reservation, stream)
+        if not self._sessions:
             self._idle = trio.Event()
+        self._sessions[opening.session] = session
+        return session
+
+    async def _serve(self, session: HostedSession, stream: Stream) -> None:
         self._changed()
         try:
             await send_message(stream, Opened())
             await session.run()
         finally:
-            session.reservation.release()
-            del self._sessions[opening.session]
+            del self._sessions[session.opening.session]
             if not self._sessions:
                 self._idle.set()
+            self._demand.ended(session.prompt_tokens, session.new_tokens)
+            session.reservation.release()
+            with trio.CancelScope(shield=True):  # the engine, too, is not stopped in the middle of a batch
+                await session.reservation.freed()
+            self._room.freed()
             self._changed()
 
-
-class _HostedSession:
-    """One session on this node, from its admission to the end of its client's stream."""
-
-    def __init__(
-        self, peer: Peer, engine: Engine, hidden_size: int, opening: Open, reservation: Reservation, stream: Stream
-    ) -> None:
-        self.opening = opening
-        self.reservation = reservation
-        self._peer = peer
-        self._engine = engine
-        self._hidden_size = hidden_size
-        self._stream = stream
-        self._scope = trio.CancelScope()
-        self._attached: trio.CancelScope | None = None
-        self._failure: Failed | None = None
-        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, torch.Tensor]](float("inf"))
-        self._queued_tokens = 0
-        self._steps_done = 0
-
-    async def run(self) -> None:
-        """Serve until the client closes; raises nothing the client has not been told."""
-        try:
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._work, nursery)
-                    await self._listen()
-                    nursery.cancel_scope.cancel()
-        finally:
-            if self._attached is not None:
-                self._attached.cancel()
-        if self._failure is not None:
-            await end_stream(self._stream, self._failure)
-
-    async def take_steps(self, stream: Stream) -> None:
-        """Queue the steps that the previous hop sends, until it closes or the session ends."""
-        if self._attached is not None:
-            raise ProtocolError("the session has a hop stream already")
-        with trio.CancelScope() as self._attached:
-            while True:
-                message, hidden = await receive_message(stream, self._hidden_size, self.opening.max_tokens)
-                match message:
-                    case Step():
-                        assert hidden is not None
-                        self._enqueue(message, hidden)
-                    case Close():
-                        return
-                    case _:
-                        raise ProtocolError(f"'{message.type}' on a hop stream")
-
-    async def _listen(self) -> None:
-        """Obey the client's control stream until it closes or breaks."""
-        try:
-            while True:
-                with deadline(SESSION_SILENCE_SECONDS, "the client fell silent"):
-                    message, hidden = await receive_message(self._stream, self._hidden_size, self.opening.max_tokens)
-                match message:
-                    case Ping():
-                        with deadline(SESSION_SILENCE_SECONDS, "the client reads nothing"):
-                            await send_message(self._stream, Pong(steps=self._steps_done))
-                    case Step() if self.opening.previous is None:
-                        assert hidden is not None
-                        self._enqueue(message, hidden)
-                    case Close():
-                        return
-                    case _:
-                        raise ProtocolError(f"'{message.type}' in a running session")
-        except StreamClosed:
-            return
-        except SwarmError as error:
-            self._fail(error)
-
-    def _enqueue(self, step: Step, hidden: torch.Tensor) -> None:
-        if step.keep > step.tokens:
-            raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.keep}")
-        if self._queued_tokens + step.tokens > 2 * self.opening.max_tokens:
-            raise ProtocolError("more tokens are waiting than the session may ever hold")
-        self._queued_tokens += step.tokens
-        self._queue_in.send_nowait((step, hidden))
-
-    async def _work(self, nursery: trio.Nursery) -> None:
-        """Run the steps in order and send each on as soon as it is done."""
-        onward: Stream | None = None
-        try:
-            async for step, hidden in self._queue_out:
-                output = await self._engine.step(self.reservation, hidden, step.position)
-                self._queued_tokens -= step.tokens
-                output = output.to(DTYPES[step.dtype])
-                if self.opening.next is not None:
-                    # Opened only now: the client sends its first step when all hops have admitted the session.
-                    onward = onward or await self._attach(self.opening.next, nursery)
-                    await self._forward(onward, step, output)
-                elif step.keep:
-                    result = Result(number=step.number, tokens=step.keep, dtype=step.dtype)
-                    await send_message(self._stream, result, output[step.tokens - step.keep :])
-                self._steps_done = step.number + 1
-        except SwarmError as error:
-            self._fail(error)
-        finally:
-            if onward is not None:
-                await end_stream(onward, Close())
-
-    async def _attach(self, after: NextHop, nursery: trio.Nursery) -> Stream:
-        try:
-            stream = await self._peer.open_stream(after.peer_id, tuple(after.addresses), HOP_PROTOCOL, CONNECT_SECONDS)
-            await send_message(stream, Attach(session=self.opening.session))
-        except NetworkError as error:
-            raise ChainBroken(str(error), after.peer_id, error) from error
-        nursery.start_soon(self._watch, stream)
-        return stream
-
-    async def _forward(self, onward: Stream, step: Step, output: torch.Tensor) -> None:
-        try:
-            with deadline(SESSION_SILENCE_SECONDS, "the next hop takes nothing in"):
-                await send_message(onward, step, output)
-        except NetworkError as error:
-            raise ChainBroken(str(error), onward.peer_id, error) from error
-
-    async def _watch(self, onward: Stream) -> None:
-        """The next hop says nothing on this stream unless it is in trouble."""
-        try:
-            message, _ = await receive_message(onward)
-            complaint = message.message if isinstance(message, Failed) else f"unexpected '{message.type}'"
-            raise ProtocolError(complaint)
-        except SwarmError as error:
-            self._fail(ChainBroken(str(error), onward.peer_id, error))
-
-    def _fail(self, error: SwarmError) -> None:
-        if self._failure is None:
-            self._failure = failed(error)
-        self._scope.cancel()
+    def _elsewhere(self) -> CacheFull:
+        """Its record may still say otherwise: it is not broken, only of no use for these blocks any more."""
+        span = self._reception.span
+        return CacheFull(f"this node serves {f'blocks {span} only' if span else 'no blocks at the moment'}", 0)
 
 
-def failed(error: SwarmError) -> Failed:
-    """``error`` as it is told to a peer."""
-    culprit = error.peer_id if isinstance(error, ChainBroken) else None
-    return Failed(code=code_of(error), message=str(error)[:1024], peer_id=culprit)
-
-
-async def _report(stream: Stream, error: SwarmError) -> None:
-    await end_stream(stream, failed(error))
+def _leaving() -> CacheFull:
+    return CacheFull("this node is leaving and takes no more sessions", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # --- The model and its files -----------------------------------------------------------------------------------------
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Part of every model fingerprint: nodes that speak another protocol count as nodes of another model."""
 
 FINGERPRINT_PIECES = 8
@@ -73,6 +73,9 @@ MAX_SESSION_TOKENS = 2**24
 PREFILL_STEP_TOKENS = 128
 """Prompt tokens in one frame: hops work on different frames of a prompt at the same time."""
 
+PROBE_BYTES = 2**20
+"""Bytes sent each way to measure bandwidth: 0.1 s at 100 Mbit/s, long enough to see more than one round trip."""
+
 # --- Waiting for each other ------------------------------------------------------------------------------------------
 
 CONNECT_SECONDS = 10.0
@@ -128,8 +131,23 @@ AVOID_FAILED_SECONDS = 10.0
 FRESH_SECONDS = 0.5
 """A record made so long after a peer's failure shows that the peer is back; less may be the order of two clocks."""
 
-AVOID_BUSY_SECONDS = 2.0
-"""A full node is left alone so long: sessions end at any moment."""
+CHAINS_TRIED = 16
+"""Chains that may refuse a session, each for want of a snapshot that is new enough, before it goes to wait in line."""
+
+MAX_TICKETS = 32
+"""Nodes at which one session waits. The first of them to have room serve it, so more would hardly be sooner."""
+
+WAITING_SNAPSHOT_SECONDS = 10.0
+"""Between two looks of a waiting session at the directory: nodes with room tell it themselves, others may have come."""
+
+REFUSED_SECONDS = 0.2
+"""A waiting session that is refused comes back after up to so long, and not together with those it competes with."""
+
+NOTICE_SECONDS = 5.0
+"""Between two lines about the same wait for who looks on."""
+
+PATIENCE_SECONDS = 1.0
+"""A wait in line that is shorter is not worth a line."""
 
 ASSUMED_HOP_SECONDS = 0.02
 """What a hop to a node is taken to cost before it was measured; half of this is a typical one-way delay in Europe."""
@@ -145,6 +163,41 @@ MIN_ANNOUNCE_SECONDS = 1.0
 RECORD_SECONDS = 20.0
 """A record fades after so long: two announcements may get lost, and a ghost is gone within 30 s."""
 
+DEMAND_SECONDS = 180.0
+"""Over which a node averages how many jobs come: a burst should not move blocks, a busy evening should."""
+
+LOOK_SECONDS = 6.0
+"""Between two looks of a node at the others: as often as they announce themselves."""
+
+FIRST_MEASURED_PEERS = 8
+MEASURED_PEERS = 1
+"""Peers to which a node measures the round trip at its first look and at later ones. Two or three dozen measurements
+place it; the network changes slowly."""
+
+REMEMBERED_PEERS = 32
+"""Round trips that a node goes by to find its place: two dozen settle it."""
+
+PINGS = 3
+"""Round trips of such a measurement, of which the shortest counts: the others met a busy machine."""
+
+PROMISERS = 16
+"""Hosts of a block that are asked to stay when one leaves it; with more of them it is in no danger."""
+
+PROMISE_SECONDS = 90.0
+"""For which a node that was asked stays: until the one that asked has drained, gone, and everybody has seen it."""
+
+LOAD_SECONDS = 60.0
+"""What loading blocks is taken to cost when a move is weighed: about 12 GB from a disk, or 1 GB from the Hub."""
+
+PROBES_AT_ONCE = 1
+"""Bandwidth measurements that a node answers at the same time: two would measure each other."""
+
+PROBE_SECONDS = 30.0
+"""For a bandwidth measurement: slower links need no exact figure."""
+
+SPEED_LIFE_SECONDS = 24 * 3600.0
+"""So long a measured speed of this device with this model is taken for its present one."""
+
 DRAIN_SECONDS = 30.0
 """A leaving node waits so long for its sessions; their clients replay what remains elsewhere."""
 
@@ -156,9 +209,6 @@ def session_tokens(context_length: int | None) -> int:
     """Tokens of such a session, which is one cache slot."""
     return min(SESSION_TOKENS, context_length or SESSION_TOKENS)
 
-
-RESERVED_SESSIONS = 4
-"""Sessions of that length a node keeps room for when it chooses how many blocks to host: c of arXiv 2604.14993."""
 
 CPU_MEMORY_SHARE = 0.5
 """Share of the free memory a CPU node takes when not told: the owner goes on using the machine."""

@@ -1,4 +1,4 @@
-"""Small shapes of structured concurrency: a deadline, several calls at once, one error out of a group."""
+"""Small shapes of structured concurrency: a deadline, calls at once or in a thread, one error out of a group."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     if failures:
         raise failures[0]
     return [results[index] for index in range(len(calls))]
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Run ``function`` in a worker thread; cancellation does not wait for it, so that Ctrl-C ends a long load."""
+    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
 def sole_error(error: BaseException) -> BaseException:

@@ -18,16 +18,16 @@ import trio
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from routing.errors import NetworkError, ProtocolError
-from swarm_node.settings import CLOSE_SECONDS, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS
+from swarm_node.settings import CLOSE_SECONDS, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS, PROBE_BYTES
 
 if TYPE_CHECKING:
     from dht import Stream
 
 log = logging.getLogger(__name__)
 
-SESSION_PROTOCOL = "/swarm-node/session/1"
+SESSION_PROTOCOL = "/swarm-node/session/2"
 """Client to node: control of one session, and the data of its first hop and the results of its last."""
-HOP_PROTOCOL = "/swarm-node/hop/1"
+HOP_PROTOCOL = "/swarm-node/hop/2"
 """Node to next node: the hidden states of one session."""
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -88,6 +88,64 @@ class Open(_Message):
     """None: results go back on this stream."""
 
 
+class Wait(_Message):
+    """Client: a place in line for a session of at most ``max_tokens`` on blocks ``start`` to ``end - 1``.
+
+    Answered with Queued and then, each time room was set aside for it, with Room. ``open`` on the same stream takes it.
+    """
+
+    type: Literal["wait"] = "wait"
+    model: Fingerprint
+    start: Block
+    end: Block
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_SESSION_TOKENS)]
+    since: Annotated[float, Field(ge=0, le=2**40, allow_inf_nan=False)]
+    """When the client began to wait (unix seconds)."""
+
+
+class Queued(_Message):
+    """Node: you are in line, and so many are before you."""
+
+    type: Literal["queued"] = "queued"
+    ahead: Annotated[int, Field(ge=0, le=2**20)]
+
+
+class Room(_Message):
+    """Node: room is set aside for you, for OFFER_SECONDS."""
+
+    type: Literal["room"] = "room"
+
+
+class Rely(_Message):
+    """Node to node: I am about to leave blocks ``start`` to ``end - 1``; will you stay on them?"""
+
+    type: Literal["rely"] = "rely"
+    model: Fingerprint
+    start: Block
+    end: Block
+
+
+class Relied(_Message):
+    """Node: I serve these of them and shall not leave them for PROMISE_SECONDS; empty if start = end."""
+
+    type: Literal["relied"] = "relied"
+    start: Block
+    end: Block
+
+
+class Probe(_Message):
+    """Node to node: here are bytes, send me ``answer_bytes``: measures bandwidth. Payload: at most PROBE_BYTES."""
+
+    type: Literal["probe"] = "probe"
+    answer_bytes: Annotated[int, Field(ge=0, le=PROBE_BYTES)]
+
+
+class Probed(_Message):
+    """Node: here they are. Payload: that many."""
+
+    type: Literal["probed"] = "probed"
+
+
 class Opened(_Message):
     """Node: the cache is reserved."""
 
@@ -101,6 +159,8 @@ class Failed(_Message):
     code: Annotated[str, StringConstraints(max_length=32)]
     message: Text
     peer_id: PeerId | None = None
+    free_tokens: Annotated[int, Field(ge=0, le=2**50)] | None = None
+    """Of a node that is full: its free cache now, in block-tokens."""
 
 
 class Attach(_Message):
@@ -153,7 +213,26 @@ class Close(_Message):
     type: Literal["close"] = "close"
 
 
-Message = About | Description | Open | Opened | Failed | Attach | Step | Result | Ping | Pong | Close
+Message = (
+    About
+    | Description
+    | Open
+    | Opened
+    | Wait
+    | Queued
+    | Room
+    | Rely
+    | Relied
+    | Probe
+    | Probed
+    | Failed
+    | Attach
+    | Step
+    | Result
+    | Ping
+    | Pong
+    | Close
+)
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 _LENGTHS = struct.Struct(">II")
 
@@ -177,6 +256,9 @@ async def receive_message(
     if header_length > MAX_HEADER_BYTES or payload_length > MAX_PAYLOAD_BYTES:
         raise ProtocolError(f"frame of {header_length} + {payload_length} bytes is longer than the protocol allows")
     message = decode_header(bytes(await stream.receive_exactly(header_length)))
+    if isinstance(message, Probe | Probed) and payload_length <= PROBE_BYTES:
+        await stream.receive_exactly(payload_length)  # only their time counts
+        return message, None
     if not isinstance(message, Step | Result):
         if payload_length:
             raise ProtocolError(f"a '{message.type}' frame carries no tensor, yet {payload_length} bytes follow it")

@@ -1,20 +1,24 @@
 """Which way a session goes."""
 
 import itertools
+import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing import Hop, NodeState, NodeView, Span, fastest_chain
+from routing import Coordinate, Hop, NodeState, NodeView, SessionShape, Span, fastest_chain
 from routing.errors import BlocksNotCovered, CacheFull
+from routing.settings import LINK_HANDLING_SECONDS
 from tests.routing.nodes import node, swarm
 
 BLOCKS = 6
 
 
 def route(*nodes: NodeView, tokens: int = 10, hop: float = 0.01, excluded: tuple[str, ...] = ()) -> list[str]:
-    chain = fastest_chain(swarm(*nodes), BLOCKS, tokens, lambda _: hop, excluded)
+    placed = [replace(each, coordinate=Coordinate(height=hop, error=0.1)) for each in nodes]
+    chain = fastest_chain(swarm(*placed), BLOCKS, SessionShape(0, tokens), lambda _: hop, excluded)
     return [f"{hop.node.peer_id} {hop.span}" for hop in chain]
 
 
@@ -60,6 +64,39 @@ def test_a_covered_but_full_swarm_says_so() -> None:
         route(node("a", 0, 6, free_tokens=0))
 
 
+def test_a_near_node_beats_a_fast_one_far_away() -> None:
+    near = node("near", 3, 6, decode_seconds=0.002, coordinate=Coordinate(0.01, 0.0, error=0.1))
+    far = node("far", 3, 6, coordinate=Coordinate(0.1, 0.0, error=0.1))
+    assert route_as_placed(node("a", 0, 3, coordinate=Coordinate(error=0.1)), near, far) == ["a 0:3", "near 3:6"]
+
+
+def route_as_placed(*nodes: NodeView) -> list[str]:
+    chain = fastest_chain(swarm(*nodes), BLOCKS, SessionShape(0, 10), lambda _: 0.01)
+    return [f"{hop.node.peer_id} {hop.span}" for hop in chain]
+
+
+def test_a_long_prompt_prefers_the_node_that_is_quick_with_prompts() -> None:
+    prompts = node("prompts", 0, 6, prefill_seconds=0.001, decode_seconds=0.01)
+    answers = node("answers", 0, 6, prefill_seconds=0.1, decode_seconds=0.001)
+
+    def taken(prompt: int, answer: int) -> str:
+        session = SessionShape(prompt, prompt + answer)
+        (hop,) = fastest_chain(swarm(prompts, answers), BLOCKS, session, lambda _: 0.01)
+        return hop.node.peer_id
+
+    assert (taken(1000, 1), taken(1, 1000)) == ("prompts", "answers")
+
+
+def test_clients_spread_over_near_equal_chains_but_not_to_slow_ones() -> None:
+    twins = [node("a", 0, 6), node("b", 0, 6), node("slow", 0, 6, decode_seconds=0.1)]
+    rng = random.Random(0)
+    taken = {
+        fastest_chain(swarm(*twins), BLOCKS, SessionShape(0, 10), lambda _: 0.01, rng=rng)[0].node.peer_id
+        for _ in range(50)
+    }
+    assert taken == {"a", "b"}
+
+
 spans = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, BLOCKS)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 nodes = st.lists(st.tuples(spans, st.floats(0.001, 1.0), st.integers(0, 100)), max_size=5).map(
     lambda rows: [
@@ -78,7 +115,7 @@ def test_no_other_chain_is_faster(candidates: list[NodeView]) -> None:
         if (cost := _cost_of(order)) is not None
     ]
     try:
-        chain = fastest_chain(swarm(*candidates), BLOCKS, 10, lambda _: 0.01)
+        chain = fastest_chain(swarm(*candidates), BLOCKS, SessionShape(0, 10), lambda _: 0.01)
     except (BlocksNotCovered, CacheFull):
         assert not costs
         return
@@ -86,7 +123,10 @@ def test_no_other_chain_is_faster(candidates: list[NodeView]) -> None:
 
 
 def _seconds(chain: tuple[Hop, ...]) -> float:
-    return sum(0.01 + hop.node.decode_seconds * len(hop.span) for hop in chain)
+    links = len(chain) + 1
+    # Nobody is placed, so every link takes the same; handling is counted once a node.
+    delays = links * 0.01 + len(chain) * LINK_HANDLING_SECONDS
+    return 10 * (delays + sum(hop.node.decode_seconds * len(hop.span) for hop in chain))
 
 
 def _cost_of(order: tuple[NodeView, ...]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,38 @@ def test_a_chain_may_enter_a_span_in_the_middle_and_leave_it_early(name: str, tm
     torch.testing.assert_close(by_parts, through_all)
     middle = load_span(source, Span(1, 3), dtype=torch.float32)
     torch.testing.assert_close(_once(middle, hidden), _once(whole, hidden, Span(1, 3)))
+
+
+@pytest.mark.parametrize("name", ["llama", "bloom", "gemma3_text", "phi3_long", "llama_dynamic"])
+def test_blocks_that_were_taken_over_compute_what_they_would_have(name: str, tmp_path: Path) -> None:
+    source = ModelSource.open(str(make_model(name, tmp_path)))
+    moved = load_span(source, Span(0, 3), dtype=torch.float32)
+    cache = moved.new_cache(64)
+    hidden = _hidden(40, source.hidden_size)
+    before = moved.step([Row(cache, 35)], hidden[:35], Span(2, 3))
+    moved.keep(Span(2, 3))
+    moved.extend(load_span(source, Span(1, 2), dtype=torch.float32))
+    moved.extend(load_span(source, Span(3, source.blocks), dtype=torch.float32))
+
+    # A session goes on in the block that stayed, and new ones use all of them.
+    after = moved.step([Row(cache, 5)], hidden[35:], Span(2, 3))
+    expected = load_span(source, Span(1, source.blocks), dtype=torch.float32)
+    torch.testing.assert_close(torch.cat([before, after]), _in_two_steps(expected, hidden, Span(2, 3)))
+    torch.testing.assert_close(_once(moved, hidden), _once(expected, hidden))
+    with pytest.raises(ProtocolError, match="0:1 are not among the hosted"):
+        _once(moved, hidden, Span(0, 1))
+
+
+def _in_two_steps(blocks: BlockSpan, hidden: torch.Tensor, span: Span) -> torch.Tensor:
+    cache = blocks.new_cache(64)
+    return torch.cat([blocks.step([Row(cache, len(part))], part, span) for part in (hidden[:35], hidden[35:])])
+
+
+def test_blocks_that_a_span_drops_give_their_memory_back(llama: ModelSource) -> None:
+    whole = _whole(llama)
+    weights = weakref.ref(next(whole._layers[0].parameters()))
+    whole.keep(Span(2, 4))
+    assert weights() is None
 
 
 def test_a_session_caches_only_the_blocks_it_goes_through(llama: ModelSource) -> None:

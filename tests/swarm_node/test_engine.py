@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 import trio
+import trio.testing
 
-from routing.errors import ProtocolError
+from routing.errors import CacheFull, ProtocolError
 from routing.span import Span
 from swarm_node.block_span import BlockSpan
 from swarm_node.blocks import remote_blocks
@@ -230,5 +231,42 @@ def test_a_whole_model_generates_through_engines(tmp_path: Path) -> None:
                 fed = len(said)
                 said.append(int(logits.argmax()))
             assert said == expected
+
+    run(main)
+
+
+def test_blocks_change_between_two_batches_and_sessions_go_on(watched: Watched, blocks: BlockSpan) -> None:
+    async def main() -> None:
+        kept = Span(2, 4)
+        hidden = random_hidden(6)
+        async with open_engine(watched, 1000) as engine, trio.open_nursery() as nursery:
+            staying = engine.reserve(16, kept)
+            engine.reserve(16, ALL)
+            async with gate_shut(watched):
+                nursery.start_soon(engine.step, staying, hidden[:5], 0)
+                await watched.has_entered()
+                nursery.start_soon(engine.change_blocks, lambda held: held.keep(kept))
+                await trio.testing.wait_all_tasks_blocked()
+                assert watched.span == ALL
+            output = await engine.step(staying, hidden[5:], 5)
+            assert watched.span == kept
+            assert [held.span for held in engine.outside(kept)] == [ALL]
+            with pytest.raises(ProtocolError, match="0:4 are not among the hosted 2:4"):
+                engine.reserve(16, ALL)
+        assert_close(output, alone(blocks, hidden, kept)[5:])
+
+    run(main)
+
+
+def test_an_engine_made_smaller_admits_nobody_until_there_is_room_again(watched: Watched) -> None:
+    async def main() -> None:
+        async with open_engine(watched, 100) as engine:
+            held = engine.reserve(20, ALL)
+            engine.resize(60)
+            assert (engine.overdrawn, engine.free_tokens) == (True, 0)
+            with pytest.raises(CacheFull):
+                engine.reserve(1, ALL)
+            held.release()
+            assert (engine.overdrawn, engine.free_tokens) == (False, 60)
 
     run(main)

@@ -32,6 +32,12 @@ class Watched:
         self.entered = threading.Semaphore(0)
         self.poison: float | None = None
 
+    def keep(self, span: Span) -> None:
+        self.span = span
+
+    def extend(self, other: Watched) -> None:
+        self.span = Span(min(self.span.start, other.span.start), max(self.span.end, other.span.end))
+
     def new_cache(self, max_tokens: int) -> SequenceCache:
         self.caches.append(self._blocks.new_cache(max_tokens))
         return self.caches[-1]

@@ -1,0 +1,173 @@
+"""Which blocks a node hosts, decided by the node itself from what it read of all others.
+
+The same numbers lead every node to the same plan, so no vote is needed; what a node has not seen yet is guarded against
+by asking the others before it leaves blocks (see Move), not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing.cluster import ModelShape, Server
+from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, join, plan_for
+from routing.rescue import missing_blocks, rescue
+from routing.settings import (
+    CALM_SECONDS,
+    GROWING_SHARE,
+    LEAST_RESERVE,
+    LINK_HANDLING_SECONDS,
+    QUIET_JOB_RATE,
+    TURN_SECONDS,
+    UNMEASURED_SECONDS,
+    UNPLACED_ONE_WAY_SECONDS,
+    USUAL_NEW_TOKENS,
+    USUAL_PROMPT_TOKENS,
+)
+from routing.snapshot import NodeState, NodeView, Snapshot
+from routing.span import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What nodes agree on about the model that they host."""
+
+    blocks: int
+    """L."""
+    session_tokens: int
+    """Length of the session that one cache slot holds."""
+
+
+def span_to_join(snapshot: Snapshot, me: NodeView, model: Model) -> Span | None:
+    """The blocks for a newcomer, whose ``me.span`` does not count; None if it cannot hold one and a session."""
+    nodes = (*_others(snapshot, me), me)
+    index = len(nodes) - 1
+    placed = _placed(nodes, me, model).with_span(index, None)
+    reserve = max(LEAST_RESERVE, expected_reserve(placed.servers, placed.model, placed.arrival_rate))
+    return join(placed, index, reserve)
+
+
+def next_move(
+    snapshot: Snapshot,
+    me: NodeView,
+    model: Model,
+    load_seconds: float,
+    now: float,
+    missing_before: Collection[int] = (),
+) -> Stay | Move:
+    """Whether this node should host other blocks, and why; ``me`` is what it says of itself at ``now`` (unix seconds).
+
+    While blocks are missing, everybody moves at once by the plan that all can compute (see rescue), if they were
+    missing in the snapshot before too (``missing_before``): one announcement may be late. Else only the node whose
+    turn it is moves, and only for speed; ``load_seconds`` is how long it would be away.
+    """
+    if me.pinned:
+        return Stay("its owner has chosen its blocks")
+    if not _settled(me):
+        return Stay("it is on its way")
+    nodes = (*_others(snapshot, me), me)
+    index = len(nodes) - 1
+    placed = _placed(nodes, me, model)
+    missing = missing_blocks(placed)
+    if missing:
+        return _rescued(placed, index, nodes) if missing <= frozenset(missing_before) else Stay("blocks seem missing")
+    if whose_turn(nodes, now) != me.peer_id:
+        return Stay("it is another node's turn")
+    plan = plan_for(placed)
+    joined = sum(node.joined_at > now - CALM_SECONDS for node in nodes)
+    if plan is not None and joined > GROWING_SHARE * len(nodes) and forecast(placed).seconds < float("inf"):
+        return Stay("the swarm is growing")
+    return decide(placed, index, plan, load_seconds)
+
+
+def missing_in(snapshot: Snapshot, model: Model) -> frozenset[int]:
+    """Blocks that nobody hosts or is loading."""
+    return frozenset(block for block, count in enumerate(snapshot.claimed(model.blocks)) if count == 0)
+
+
+def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...]) -> Stay | Move:
+    plan = rescue(placed, {place for place, node in enumerate(nodes) if not node.pinned and _settled(node)})
+    span = plan.moves.get(index)
+    if span is None or span == nodes[index].span:
+        return Stay("others take the blocks that are missing, or nobody can")
+    reason = f"{span} instead of {nodes[index].span}: blocks are missing"
+    return Move(span, reason + (", and all start afresh" if plan.last_resort else ""), uncovers=plan.last_resort)
+
+
+def _settled(node: NodeView) -> bool:
+    return node.state is NodeState.ONLINE and node.target is None
+
+
+def whose_turn(nodes: tuple[NodeView, ...], now: float) -> str | None:
+    """The peer id of the node that may move now: a lot that all draw alike, anew every TURN_SECONDS."""
+    epoch = int(now // TURN_SECONDS)
+    movable = (node.peer_id for node in nodes if not node.pinned)
+    return min(movable, key=lambda peer_id: hashlib.sha256(f"{epoch}|{peer_id}".encode()).digest(), default=None)
+
+
+def _others(snapshot: Snapshot, me: NodeView) -> tuple[NodeView, ...]:
+    return tuple(node for node in snapshot.claiming() if node.peer_id != me.peer_id)
+
+
+def _placed(nodes: tuple[NodeView, ...], me: NodeView, model: Model) -> Placed:
+    """The nodes in the terms of the paper: times of a mean job, memory in units of this node's block size."""
+    prompt, new = _mean_job(nodes)
+    delays = _mean_delays(nodes)
+    measured = [node for node in nodes if node.decode_seconds > 0]
+    usual_prefill = float(np.median([node.prefill_seconds for node in measured])) if measured else UNMEASURED_SECONDS
+    usual_decode = float(np.median([node.decode_seconds for node in measured])) if measured else UNMEASURED_SECONDS
+    servers = tuple(
+        Server(
+            node.peer_id,
+            max(node.memory_bytes, 1) * (me.block_bytes / max(node.block_bytes, 1)),
+            (delay + LINK_HANDLING_SECONDS) * new,
+            (node.prefill_seconds * prompt + node.decode_seconds * new)
+            if node.decode_seconds > 0
+            else usual_prefill * prompt + usual_decode * new,
+        )
+        for node, delay in zip(nodes, delays, strict=True)
+    )
+    shape = ModelShape(model.blocks, max(me.block_bytes, 1), max(me.token_bytes * model.session_tokens, 1))
+    rate = max(sum(node.job_rate for node in nodes), QUIET_JOB_RATE)
+    spans = tuple(_within(node.claim, model.blocks) for node in nodes)
+    return Placed(servers, shape, spans, rate)
+
+
+def _within(span: Span, blocks: int) -> Span | None:
+    """A stranger may claim blocks that the model does not have."""
+    return Span(span.start, min(span.end, blocks)) if span.start < blocks else None
+
+
+def _mean_job(nodes: tuple[NodeView, ...]) -> tuple[float, float]:
+    """Tokens of prompt and answer of the jobs that nodes saw lately."""
+    seen = [node for node in nodes if node.job_rate > 0 and node.new_tokens > 0]
+    total = sum(node.job_rate for node in seen)
+    if total <= 0:
+        return USUAL_PROMPT_TOKENS, USUAL_NEW_TOKENS
+    return (
+        sum(node.job_rate * node.prompt_tokens for node in seen) / total,
+        max(1.0, sum(node.job_rate * node.new_tokens for node in seen) / total),
+    )
+
+
+def _mean_delays(nodes: tuple[NodeView, ...]) -> list[float]:
+    """Mean seconds one way between each node and the others that have a place; clients are where nodes are."""
+    coordinates = [node.coordinate for node in nodes]
+    known = [coordinate for coordinate in coordinates if coordinate.placed]
+    if len(known) < 2:
+        return [UNPLACED_ONE_WAY_SECONDS] * len(nodes)
+    x = np.array([coordinate.x for coordinate in known])
+    y = np.array([coordinate.y for coordinate in known])
+    height = np.array([coordinate.height for coordinate in known])
+    means = []
+    for coordinate in coordinates:
+        if not coordinate.placed:
+            means.append(UNPLACED_ONE_WAY_SECONDS)
+            continue
+        apart = np.hypot(x - coordinate.x, y - coordinate.y) + height + coordinate.height
+        itself = 2 * coordinate.height
+        means.append(float((apart.sum() - itself) / (len(known) - 1) / 2))
+    return means

@@ -1,0 +1,174 @@
+"""One session on a node: its steps in order, each sent on as soon as it is done, and what ends it."""
+
+from __future__ import annotations
+
+import torch
+import trio
+
+from dht import Peer, Stream
+from routing.errors import ChainBroken, NetworkError, ProtocolError, StreamClosed, SwarmError
+from swarm_node.engine import Engine
+from swarm_node.errors import failed
+from swarm_node.reservation import Reservation
+from swarm_node.schedule import is_decode
+from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
+from swarm_node.tasks import deadline
+from swarm_node.wire import (
+    DTYPES,
+    HOP_PROTOCOL,
+    Attach,
+    Close,
+    Failed,
+    NextHop,
+    Open,
+    Ping,
+    Pong,
+    Result,
+    Step,
+    end_stream,
+    receive_message,
+    send_message,
+)
+
+
+class HostedSession:
+    """One session on this node, from its admission to the end of its client's stream."""
+
+    def __init__(
+        self, peer: Peer, engine: Engine, hidden_size: int, opening: Open, reservation: Reservation, stream: Stream
+    ) -> None:
+        self.opening = opening
+        self.reservation = reservation
+        self._peer = peer
+        self._engine = engine
+        self._hidden_size = hidden_size
+        self._stream = stream
+        self._scope = trio.CancelScope()
+        self._attached: trio.CancelScope | None = None
+        self._failure: Failed | None = None
+        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, torch.Tensor]](float("inf"))
+        self._queued_tokens = 0
+        self._steps_done = 0
+        self.prompt_tokens = 0
+        """Tokens that came in long steps; those that were sent again count again."""
+        self.new_tokens = 0
+        """Tokens that came one by one or a few at a time."""
+
+    async def run(self) -> None:
+        """Serve until the client closes; raises nothing the client has not been told."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._work, nursery)
+                    await self._listen()
+                    nursery.cancel_scope.cancel()
+        finally:
+            if self._attached is not None:
+                self._attached.cancel()
+        if self._failure is not None:
+            await end_stream(self._stream, self._failure)
+
+    async def take_steps(self, stream: Stream) -> None:
+        """Queue the steps that the previous hop sends, until it closes or the session ends."""
+        if self._attached is not None:
+            raise ProtocolError("the session has a hop stream already")
+        with trio.CancelScope() as self._attached:
+            while True:
+                message, hidden = await receive_message(stream, self._hidden_size, self.opening.max_tokens)
+                match message:
+                    case Step():
+                        assert hidden is not None
+                        self._enqueue(message, hidden)
+                    case Close():
+                        return
+                    case _:
+                        raise ProtocolError(f"'{message.type}' on a hop stream")
+
+    async def _listen(self) -> None:
+        """Obey the client's control stream until it closes or breaks."""
+        try:
+            while True:
+                with deadline(SESSION_SILENCE_SECONDS, "the client fell silent"):
+                    message, hidden = await receive_message(self._stream, self._hidden_size, self.opening.max_tokens)
+                match message:
+                    case Ping():
+                        with deadline(SESSION_SILENCE_SECONDS, "the client reads nothing"):
+                            await send_message(self._stream, Pong(steps=self._steps_done))
+                    case Step() if self.opening.previous is None:
+                        assert hidden is not None
+                        self._enqueue(message, hidden)
+                    case Close():
+                        return
+                    case _:
+                        raise ProtocolError(f"'{message.type}' in a running session")
+        except StreamClosed:
+            return
+        except SwarmError as error:
+            self._fail(error)
+
+    def _enqueue(self, step: Step, hidden: torch.Tensor) -> None:
+        if step.keep > step.tokens:
+            raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.keep}")
+        if self._queued_tokens + step.tokens > 2 * self.opening.max_tokens:
+            raise ProtocolError("more tokens are waiting than the session may ever hold")
+        self._queued_tokens += step.tokens
+        self._queue_in.send_nowait((step, hidden))
+
+    async def _work(self, nursery: trio.Nursery) -> None:
+        """Run the steps in order and send each on as soon as it is done."""
+        onward: Stream | None = None
+        try:
+            async for step, hidden in self._queue_out:
+                output = await self._engine.step(self.reservation, hidden, step.position)
+                self._queued_tokens -= step.tokens
+                self._count(step.tokens)
+                output = output.to(DTYPES[step.dtype])
+                if self.opening.next is not None:
+                    # Opened only now: the client sends its first step when all hops have admitted the session.
+                    onward = onward or await self._attach(self.opening.next, nursery)
+                    await self._forward(onward, step, output)
+                elif step.keep:
+                    result = Result(number=step.number, tokens=step.keep, dtype=step.dtype)
+                    await send_message(self._stream, result, output[step.tokens - step.keep :])
+                self._steps_done = step.number + 1
+        except SwarmError as error:
+            self._fail(error)
+        finally:
+            if onward is not None:
+                await end_stream(onward, Close())
+
+    def _count(self, tokens: int) -> None:
+        if is_decode(tokens):
+            self.new_tokens += tokens
+        else:
+            self.prompt_tokens += tokens
+
+    async def _attach(self, after: NextHop, nursery: trio.Nursery) -> Stream:
+        try:
+            stream = await self._peer.open_stream(after.peer_id, tuple(after.addresses), HOP_PROTOCOL, CONNECT_SECONDS)
+            await send_message(stream, Attach(session=self.opening.session))
+        except NetworkError as error:
+            raise ChainBroken(str(error), after.peer_id, error) from error
+        nursery.start_soon(self._watch, stream)
+        return stream
+
+    async def _forward(self, onward: Stream, step: Step, output: torch.Tensor) -> None:
+        try:
+            with deadline(SESSION_SILENCE_SECONDS, "the next hop takes nothing in"):
+                await send_message(onward, step, output)
+        except NetworkError as error:
+            raise ChainBroken(str(error), onward.peer_id, error) from error
+
+    async def _watch(self, onward: Stream) -> None:
+        """The next hop says nothing on this stream unless it is in trouble."""
+        try:
+            message, _ = await receive_message(onward)
+            complaint = message.message if isinstance(message, Failed) else f"unexpected '{message.type}'"
+            raise ProtocolError(complaint)
+        except SwarmError as error:
+            self._fail(ChainBroken(str(error), onward.peer_id, error))
+
+    def _fail(self, error: SwarmError) -> None:
+        if self._failure is None:
+            self._failure = failed(error)
+        self._scope.cancel()

@@ -1,0 +1,118 @@
+"""Nodes that rely on each other: who leaves blocks asks others first to stay on them."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from dht import Peer
+from routing import NodeView, Span
+from routing.errors import SwarmError
+from swarm_node.settings import CONNECT_SECONDS, OPEN_SECONDS, PROMISE_SECONDS, PROMISERS
+from swarm_node.tasks import deadline
+from swarm_node.wire import SESSION_PROTOCOL, Close, Relied, Rely, end_stream, receive_message, send_message
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    span: Span
+    until: float
+
+
+class Promises:
+    """What this node has promised to others, and how it asks for theirs; kept for as long as the node serves.
+
+    A snapshot is seconds old, so two nodes may each believe that the other stays. A promise is binding, and who is
+    leaving blocks promises nothing for them; so at least one of the two stays. Half of the other hosts of a block must
+    promise: no more than about half of its hosts are ever away at the same time.
+    """
+
+    def __init__(self, peer: Peer, model: str) -> None:
+        self._peer = peer
+        self._model = model
+        self._given: list[_Promise] = []
+        self._leaving: tuple[Span, ...] = ()
+
+    def answer(self, asked: Rely, serving: Span | None) -> Relied:
+        """Promise to stay on those of the blocks that this node serves, unless it is leaving some of them itself."""
+        nothing = Relied(start=asked.start, end=asked.start)
+        if asked.model != self._model or serving is None:
+            return nothing
+        start, end = max(asked.start, serving.start), min(asked.end, serving.end)
+        if start >= end or any(start < span.end and span.start < end for span in self._leaving):
+            return nothing
+        self._given.append(_Promise(Span(start, end), trio.current_time() + PROMISE_SECONDS))
+        return Relied(start=start, end=end)
+
+    def stop_leaving(self) -> None:
+        """The move is over: from now on promises are given again."""
+        self._leaving = ()
+
+    async def may_leave(self, leaving: Sequence[Span], nodes: Sequence[NodeView]) -> bool:
+        """Ask the hosts among ``nodes``; if they will do, this node counts as leaving until ``stop_leaving``."""
+        now = trio.current_time()
+        self._given = [promise for promise in self._given if promise.until > now]
+        if any(
+            promise.span.start < span.end and span.start < promise.span.end
+            for promise in self._given
+            for span in leaving
+        ):
+            return False
+        self._leaving = tuple(leaving)
+        try:
+            granted = [await self._covered(span, nodes) for span in leaving]
+        except BaseException:
+            self._leaving = ()
+            raise
+        if not all(granted):
+            self._leaving = ()
+        return all(granted)
+
+    async def _covered(self, span: Span, nodes: Sequence[NodeView]) -> bool:
+        hosts = [node for node in nodes if node.span.start < span.end and span.start < node.span.end]
+        asked = random.sample(hosts, min(len(hosts), PROMISERS))
+        promised: Counter[int] = Counter()
+
+        async def ask(node: NodeView) -> None:
+            try:
+                answer = await self._ask(node, span)
+            except SwarmError as error:
+                log.debug("node %s promises nothing: %s", node.peer_id, error)
+                return
+            promised.update(range(max(answer.start, span.start), min(answer.end, span.end)))
+
+        async with trio.open_nursery() as nursery:
+            for node in asked:
+                nursery.start_soon(ask, node)
+        return all(promised[block] >= max(1, sum(block in node.span for node in asked) / 2) for block in span.blocks())
+
+    async def _ask(self, node: NodeView, span: Span) -> Relied:
+        stream = await self._peer.open_stream(node.peer_id, node.addresses, SESSION_PROTOCOL, CONNECT_SECONDS)
+        try:
+            with deadline(OPEN_SECONDS, "did not promise anything"):
+                await send_message(stream, Rely(model=self._model, start=span.start, end=span.end))
+                answer, _ = await receive_message(stream)
+        finally:
+            await end_stream(stream, Close())
+        if not isinstance(answer, Relied):
+            raise SwarmError(f"answered '{answer.type}' to 'rely'")
+        return answer
+
+
+def parts_left(here: Span, there: Span) -> list[Span]:
+    """The blocks of ``here`` that are not in ``there``: none, one or two spans."""
+    pieces = ((here.start, min(here.end, there.start)), (max(here.start, there.end), here.end))
+    return [Span(start, end) for start, end in pieces if start < end]
+
+
+def part_kept(here: Span, there: Span) -> Span | None:
+    """The blocks that both spans hold."""
+    start, end = max(here.start, there.start), min(here.end, there.end)
+    return Span(start, end) if start < end else None

@@ -1,0 +1,165 @@
+"""Which way a client's sessions go: from a snapshot, and from what the client itself has met since."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import trio
+
+from routing import Hop, NodeView, SessionShape, Snapshot, fastest_chain
+from routing.errors import BlocksNotCovered, CacheFull
+from routing.ledger import Ledger
+from swarm_node.round_trips import RoundTrips
+from swarm_node.settings import AVOID_FAILED_SECONDS, FRESH_SECONDS, MAX_TICKETS, RECORD_SECONDS
+
+
+class Place(Protocol):
+    """A place in a node's line, as far as routing cares."""
+
+    need: int
+    room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A peer that failed: avoided ``until`` (trio's clock), unless it announced itself after ``at`` (unix seconds)."""
+
+    until: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a chain takes of the free cache."""
+
+    tokens: tuple[tuple[str, int], ...]
+    """Peer ids and block-tokens."""
+    asked_at: float
+    """Unix seconds."""
+
+
+class Router:
+    """One client's judgement: free cache that it knows better than the records, round trips, peers that failed."""
+
+    def __init__(self, blocks: int) -> None:
+        self.round_trips = RoundTrips()
+        self._blocks = blocks
+        self._ledger = Ledger(RECORD_SECONDS)
+        self._failed: dict[str, _Failed] = {}
+        self._rng = random.Random()
+
+    def route(
+        self, snapshot: Snapshot, shape: SessionShape, places: Mapping[str, Place] | None = None
+    ) -> tuple[Hop, ...]:
+        """The fastest chain with room for the session, around the peers that failed.
+
+        A peer that failed but has announced itself since is a last resort. With ``places``, those of a session in line
+        by peer id, a node has room for it that has set some aside, or that is free and has no line.
+
+        Raises BlocksNotCovered, or CacheFull if the blocks are only busy.
+        """
+        view = self._ledger.adjusted(snapshot)
+        if places is not None:
+            view = replace(view, nodes=tuple(_as_seen_in_line(node, places) for node in view.nodes))
+
+        def fastest(excluded: Collection[str]) -> tuple[Hop, ...]:
+            return fastest_chain(view, self._blocks, shape, self.round_trips.one_way, excluded, self._rng)
+
+        return self._around_the_failed(snapshot, fastest)
+
+    def lines(self, snapshot: Snapshot, shape: SessionShape, left: Collection[str] = ()) -> tuple[Hop, ...]:
+        """Where a session waits when nothing is free: the nodes of all chains that might serve it, the fastest first.
+
+        Each with the blocks that the first of these chains would use there; at most MAX_TICKETS nodes unless one chain
+        has more; none if the session is too long for every chain. ``left`` are peer ids not to wait at.
+
+        Raises BlocksNotCovered if no chain leads around them and around the peers that failed.
+        """
+
+        def nearest(excluded: Collection[str]) -> tuple[Hop, ...]:
+            return self._disjoint(snapshot, shape, {*excluded, *left})
+
+        return self._around_the_failed(snapshot, nearest)
+
+    def opening(self, hops: Sequence[Hop], max_tokens: int) -> Hold:
+        """A chain is about to reserve: other sessions of this client look elsewhere from now on."""
+        hold = Hold(tuple((hop.node.peer_id, max_tokens * len(hop.span)) for hop in hops), time.time())
+        for peer_id, tokens in hold.tokens:
+            self._ledger.opening(peer_id, tokens)
+        return hold
+
+    def opened(self, hold: Hold) -> None:
+        """It has; to be followed by ``closed``."""
+        for peer_id, tokens in hold.tokens:
+            self._ledger.opened(peer_id, tokens, hold.asked_at)
+
+    def refused(self, hold: Hold) -> None:
+        """It has not, and holds nothing."""
+        for peer_id, tokens in hold.tokens:
+            self._ledger.refused(peer_id, tokens)
+
+    def closed(self, hold: Hold) -> None:
+        """The chain has ended."""
+        now = time.time()
+        for peer_id, tokens in hold.tokens:
+            self._ledger.released(peer_id, tokens, now)
+
+    def full(self, peer_id: str, free_tokens: int | None) -> None:
+        """The peer has refused a session, and said what is free."""
+        self._ledger.told(peer_id, free_tokens or 0, time.time())
+
+    def failed(self, peer_id: str) -> bool:
+        """Avoid the peer for a while; False if it was avoided already."""
+        known = peer_id in self._failed
+        self._failed[peer_id] = _Failed(trio.current_time() + AVOID_FAILED_SECONDS, time.time())
+        return not known
+
+    def _around_the_failed(
+        self, snapshot: Snapshot, find: Callable[[Collection[str]], tuple[Hop, ...]]
+    ) -> tuple[Hop, ...]:
+        now = trio.current_time()
+        self._failed = {peer_id: failed for peer_id, failed in self._failed.items() if failed.until > now}
+        try:
+            return find(self._failed)
+        except (BlocksNotCovered, CacheFull):
+            back = {
+                node.peer_id
+                for node in snapshot.nodes
+                if node.peer_id in self._failed
+                and node.expires_at > self._failed[node.peer_id].at + RECORD_SECONDS + FRESH_SECONDS
+            }
+            if not back:
+                raise
+            return find(self._failed.keys() - back)
+
+    def _disjoint(self, snapshot: Snapshot, shape: SessionShape, excluded: Collection[str]) -> tuple[Hop, ...]:
+        """Chains that could all be full of such sessions at the same time, the fastest first: greedily, as in GCA."""
+        empty = {node.peer_id: replace(node, free_tokens=node.cache_tokens) for node in snapshot.nodes}
+        found: dict[str, Hop] = {}
+        for _ in range(MAX_TICKETS):
+            left = replace(snapshot, nodes=tuple(empty.values()))
+            try:
+                hops = fastest_chain(left, self._blocks, shape, self.round_trips.one_way, excluded)
+            except CacheFull:
+                break
+            new = {hop.node.peer_id: hop for hop in hops if hop.node.peer_id not in found}
+            if found and len(found) + len(new) > MAX_TICKETS:
+                break
+            found |= new
+            sessions = min(hop.node.free_tokens // (shape.max_tokens * len(hop.span)) for hop in hops)
+            for hop in hops:
+                taken = sessions * shape.max_tokens * len(hop.span)
+                empty[hop.node.peer_id] = replace(hop.node, free_tokens=hop.node.free_tokens - taken)
+        return tuple(found.values())
+
+
+def _as_seen_in_line(node: NodeView, places: Mapping[str, Place]) -> NodeView:
+    place = places.get(node.peer_id)
+    if place is None:
+        return node if not node.waiting else replace(node, free_tokens=0)
+    # What was set aside is for the blocks it asked for; there may be more.
+    return replace(node, free_tokens=max(place.need, node.free_tokens) if place.room else 0)

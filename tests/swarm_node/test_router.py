@@ -1,0 +1,123 @@
+"""What a client makes of a snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+import trio
+
+from routing import Coordinate, NodeView, SessionShape, Snapshot
+from routing.errors import BlocksNotCovered, CacheFull
+from swarm_node.round_trips import RoundTrips
+from swarm_node.router import Router
+from swarm_node.settings import ASSUMED_HOP_SECONDS, MAX_TICKETS, RECORD_SECONDS
+from tests.routing.nodes import node
+
+BLOCKS = 4
+SHAPE = SessionShape(4, 10)
+
+
+@dataclass
+class Standing:
+    need: int
+    room: bool
+
+
+def swarm(*nodes: NodeView) -> Snapshot:
+    now = time.time()
+    return Snapshot("model", tuple(replace(view, expires_at=now + RECORD_SECONDS - 1) for view in nodes), now)
+
+
+def full(name: str, start: int, end: int, sessions: int = 1, **changes: object) -> NodeView:
+    """A node with room for so many sessions on all of its blocks, none of it free."""
+    return node(name, start, end, cache_tokens=10 * (end - start) * sessions, free_tokens=0, **changes)
+
+
+def with_router(test: Callable[[Router], None]) -> None:
+    async def main() -> None:
+        test(Router(BLOCKS))
+
+    trio.run(main)
+
+
+def test_a_session_waits_at_every_node_of_every_chain_that_might_serve_it() -> None:
+    nodes = (full("a", 0, 2), full("b", 2, 4), full("whole", 0, 4), full("lone", 1, 2))
+
+    def test(router: Router) -> None:
+        places = {hop.node.peer_id: str(hop.span) for hop in router.lines(swarm(*nodes), SHAPE)}
+        assert places == {"a": "0:2", "b": "2:4", "whole": "0:4"}
+
+    with_router(test)
+
+
+def test_a_session_waits_at_the_fastest_nodes_only_where_there_are_very_many() -> None:
+    nodes = [full(f"n{number:02}", 0, 4, decode_seconds=0.001 * (1 + number)) for number in range(MAX_TICKETS + 9)]
+
+    def test(router: Router) -> None:
+        found = [hop.node.peer_id for hop in router.lines(swarm(*reversed(nodes)), SHAPE)]
+        assert found == [view.peer_id for view in nodes[:MAX_TICKETS]]
+
+    with_router(test)
+
+
+def test_a_session_that_is_too_long_for_every_chain_waits_nowhere() -> None:
+    def test(router: Router) -> None:
+        assert router.lines(swarm(full("a", 0, 4)), SessionShape(4, 11)) == ()
+        with pytest.raises(BlocksNotCovered, match="0:4"):
+            router.lines(swarm(full("a", 0, 4)), SHAPE, left={"a"})
+
+    with_router(test)
+
+
+def test_in_line_only_a_node_that_has_set_room_aside_counts_or_one_without_a_line() -> None:
+    def test(router: Router) -> None:
+        a, b = full("a", 0, 2), full("b", 2, 4)
+        places = {"a": Standing(20, True), "b": Standing(20, False)}
+        with pytest.raises(CacheFull):
+            router.route(swarm(a, b), SHAPE, places)
+        free = replace(b, peer_id="c", free_tokens=20)
+        assert [hop.node.peer_id for hop in router.route(swarm(a, b, free), SHAPE, places)] == ["a", "c"]
+        with pytest.raises(CacheFull):
+            router.route(swarm(a, b, replace(free, waiting=1)), SHAPE, places)
+        places["b"].room = True
+        assert [hop.node.peer_id for hop in router.route(swarm(a, b), SHAPE, places)] == ["a", "b"]
+
+    with_router(test)
+
+
+def test_what_a_chain_holds_is_not_offered_to_another_session() -> None:
+    def test(router: Router) -> None:
+        view = swarm(node("a", 0, 4, cache_tokens=40, free_tokens=40))
+        hops = router.route(view, SHAPE)
+        hold = router.opening(hops, SHAPE.max_tokens)
+        with pytest.raises(CacheFull):
+            router.route(view, SHAPE)
+        router.refused(hold)
+        hold = router.opening(router.route(view, SHAPE), SHAPE.max_tokens)
+        router.opened(hold)
+        with pytest.raises(CacheFull):
+            router.route(view, SHAPE)
+        router.closed(hold)
+        assert router.route(view, SHAPE) == hops
+        router.full("a", None)
+        with pytest.raises(CacheFull):
+            router.route(view, SHAPE)
+
+    with_router(test)
+
+
+def test_a_way_is_as_long_as_measured_else_as_coordinates_say_else_a_usual_one() -> None:
+    near = node("near", 0, 4, coordinate=Coordinate(0.0, 0.0, 0.001, 0.1))
+    far = node("far", 0, 4, coordinate=Coordinate(0.1, 0.0, 0.001, 0.1))
+    trips = RoundTrips()
+    assert trips.to(far) == ASSUMED_HOP_SECONDS
+    for _ in range(30):
+        trips.learn(near, 0.004)
+    assert trips.to(near) == pytest.approx(0.004)
+    assert trips.one_way(far) == pytest.approx(0.05, rel=0.1)
+    assert trips.to(node("unplaced", 0, 4)) == ASSUMED_HOP_SECONDS
+    trips.learn(far, 0.5)
+    assert trips.to(far) == pytest.approx(0.5)
