@@ -33,6 +33,8 @@ class SessionShape:
     """Tokens that go through the chain at once, at the beginning."""
     max_tokens: int
     """Tokens of cache that it reserves in every block: prompt and answer."""
+    token_bytes: int = 0
+    """Of one token's hidden state on its way between two nodes; 0 leaves bandwidth out of account."""
 
     @property
     def passes(self) -> int:
@@ -56,11 +58,11 @@ def fastest_chain(
     used to its end (section 2.1), so the ways into a node are the nodes that end within its span, and one pass over
     the nodes by their ends finds the shortest path in O(J²) for J nodes, by rows of numpy.
 
-    A session's time on a chain is the delay of every link, once for each token of the answer, and each node's compute
-    time for prompt and answer. Delays between nodes are told from their coordinates; ``client_delay`` gives those
-    between the client and a node, in seconds one way. A node is left out when its advertised free cache does not hold
-    the session for the blocks it would process, or when its peer id is in ``excluded``. With ``rng`` one of the chains
-    is taken whose times differ by less than NEAR_EQUAL, at random.
+    A session's time on a chain is the delay of every link, once for each token of the answer, the prompt's way through
+    the narrower end of every link, and each node's compute time for prompt and answer. Delays between nodes are told
+    from their coordinates; ``client_delay`` gives those between the client and a node, in seconds one way. A node is
+    left out when its advertised free cache does not hold the session for the blocks it would process, or when its peer
+    id is in ``excluded``. With ``rng`` one of the chains is taken whose times differ by less than NEAR_EQUAL, at random.
 
     Raises BlocksNotCovered (naming the blocks) if no online node hosts them, CacheFull if nodes do but are full.
     """
@@ -104,6 +106,9 @@ class _Ways:
         self._x = np.array([node.coordinate.x for node in nodes])
         self._y = np.array([node.coordinate.y for node in nodes])
         self._height = np.array([node.coordinate.height for node in nodes])
+        prompt_bytes = session.prompt_tokens * session.token_bytes
+        self._upload = np.array([prompt_bytes / (node.upload_rate or np.inf) for node in nodes])
+        self._download = np.array([prompt_bytes / (node.download_rate or np.inf) for node in nodes])
         self._placed = np.array([node.coordinate.placed for node in nodes])
 
     def fastest(self) -> int | None:
@@ -111,12 +116,13 @@ class _Ways:
         costs: _Floats = np.full(len(self.ends), np.inf)
         for node, (start, end) in enumerate(zip(self._starts, self.ends, strict=True)):
             if start == 0 and self._room[node] >= end:
-                costs[node] = self._cost(node, self._client[node], end)
+                costs[node] = self._cost(node, self._client[node], end) + self._download[node]
             first, last = np.searchsorted(self.ends, (max(start, end - self._room[node]), end))
             if first < last:
                 entries = costs[first:last] + self._cost(
                     node, self._delays(node, first, last), end - self.ends[first:last]
                 )
+                entries += np.maximum(self._upload[first:last], self._download[node])
                 best = int(entries.argmin())
                 if entries[best] < costs[node]:
                     costs[node] = entries[best]

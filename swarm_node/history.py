@@ -23,6 +23,11 @@ class History:
         self._buffer[self.length : needed] = hidden
         self.length = needed
 
+    @property
+    def token_bytes(self) -> int:
+        """Of one token's hidden state."""
+        return self._buffer.shape[1] * self._buffer.element_size()
+
     def crop(self, length: int) -> None:
         """Forget all but the first ``length`` tokens."""
         self.length = min(self.length, length)

@@ -63,7 +63,7 @@ class Session:
             if self._chain is None:
                 chains += 1
                 until = trio.current_time() + self._client.timeout
-                shape = SessionShape(self._history.length, self._max_tokens)
+                shape = SessionShape(self._history.length, self._max_tokens, self._history.token_bytes)
                 self._chain = await self._client.open_chain(shape, until)
                 self._synced = 0
             try:

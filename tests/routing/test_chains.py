@@ -87,6 +87,19 @@ def test_a_long_prompt_prefers_the_node_that_is_quick_with_prompts() -> None:
     assert (taken(1000, 1), taken(1, 1000)) == ("prompts", "answers")
 
 
+def test_a_long_prompt_goes_round_a_node_with_a_narrow_link() -> None:
+    narrow = node("narrow", 0, 6, download_rate=1e4)
+    slower = node("slower", 0, 6, decode_seconds=0.01, download_rate=1e8)
+
+    def taken(prompt: int) -> str:
+        session = SessionShape(prompt, prompt + 1, token_bytes=1000)
+        (hop,) = fastest_chain(swarm(narrow, slower), BLOCKS, session, lambda _: 0.01)
+        return hop.node.peer_id
+
+    assert (taken(1), taken(100)) == ("slower", "slower")
+    assert fastest_chain(swarm(narrow, slower), BLOCKS, SessionShape(1, 2), lambda _: 0.01)[0].node is narrow
+
+
 def test_clients_spread_over_near_equal_chains_but_not_to_slow_ones() -> None:
     twins = [node("a", 0, 6), node("b", 0, 6), node("slow", 0, 6, decode_seconds=0.1)]
     rng = random.Random(0)
