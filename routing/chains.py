@@ -62,7 +62,7 @@ def fastest_chain(
     the narrower end of every link, and each node's compute time for prompt and answer. Delays between nodes are told
     from their coordinates; ``client_delay`` gives those between the client and a node, in seconds one way. A node is
     left out when its advertised free cache does not hold the session for the blocks it would process, or when its peer
-    id is in ``excluded``. With ``rng`` one of the chains is taken whose times differ by less than NEAR_EQUAL, at random.
+    id is in ``excluded``. With ``rng`` it is one of those whose times differ by less than NEAR_EQUAL.
 
     Raises BlocksNotCovered (naming the blocks) if no online node hosts them, CacheFull if nodes do but are full.
     """

@@ -118,8 +118,12 @@ class Mover:
         self._serve(there, None)
 
     def _serve(self, span: Span, target: Span | None) -> None:
-        engine = self._engine
-        self._own.update(span=span, target=target, cache_tokens=engine.capacity_tokens, free_tokens=engine.free_tokens)
+        self._own.update(
+            span=span,
+            target=target,
+            cache_tokens=self._engine.capacity_tokens,
+            free_tokens=self._host.free_tokens,
+        )
 
     async def _empty(self, kept: Span | None) -> None:
         """Wait until no session uses blocks beyond ``kept`` and the rest fit into the cache; in the end, end them."""

@@ -161,7 +161,7 @@ class Node:
             sessions = Sessions()
             host = SessionHost(peer, engine, served, demand, promises, sessions.changed)
             sessions.on_change = lambda: own.update(
-                free_tokens=engine.free_tokens, running=engine.running, waiting=host.waiting
+                free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting
             )
             mover = Mover(lookout, promises, engine, host, own, sessions, model.fetch, load)
             nursery.start_soon(engine.watch)

@@ -62,6 +62,20 @@ def test_a_server_keeps_the_cache_that_no_missing_block_asks_for() -> None:
     assert rescue(swarm).moves == {0: Span(0, 3)}
 
 
+def test_rather_more_servers_move_than_that_one_gives_up_cache() -> None:
+    swarm = placed(*((server(name, 2, jobs=4), Span(0, 2)) for name in "abc"))
+
+    assert sorted(map(str, rescue(swarm).moves.values())) == ["2:4", "4:6"]
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_the_one_that_can_host_all_that_is_missing_goes_though_it_has_less_cache_then(names: str) -> None:
+    large, small = names
+    swarm = placed((server(large, 4), Span(0, 2)), (server(small, 2), Span(0, 2)))
+
+    assert rescue(swarm) == Rescue({0: Span(2, 6)}, False)
+
+
 def test_all_start_afresh_where_nobody_can_leave_and_nobody_hold_more() -> None:
     swarm = placed((server("a", 2), Span(0, 2)), (server("b", 2), Span(1, 3)), (server("c", 2), Span(3, 5)))
     found = rescue(swarm)
