@@ -25,8 +25,17 @@ from dht.daemon import Daemon
 from dht.identity import Identity
 from dht.loop_thread import LoopThread, open_loop_thread
 from dht.peer_id import short_name
-from dht.settings import CLOCK_SKEW_SECONDS, LOOKUP_SECONDS, REPLICAS, RPC_SECONDS, SUSPECT_SECONDS
+from dht.settings import (
+    CLOCK_SKEW_SECONDS,
+    LOOKUP_PEERS,
+    LOOKUP_SECONDS,
+    LOOKUP_WORKERS,
+    REPLICAS,
+    RPC_SECONDS,
+    SUSPECT_SECONDS,
+)
 from dht.signed_records import SignedRecords
+from dht.timed_storage import repair
 from routing.errors import ClockSkew, DaemonError, PeerSilent, PeerUnreachable
 
 log = logging.getLogger(__name__)
@@ -74,13 +83,23 @@ class Table:
         """
         return await self._in_time(
             lambda: self._node.store(
-                key, value, expiration, subkey=self.peer_id, exclude_self=self.client_only, await_all_replicas=True
+                key,
+                value,
+                expiration,
+                subkey=self.peer_id,
+                exclude_self=self.client_only,
+                await_all_replicas=True,
+                beam_size=LOOKUP_PEERS,
             )
         )
 
     async def get(self, keys: Sequence[str]) -> list[dict[str, Entry]]:
         """For each key what is published there, by peer id of the publisher. Raises PeerSilent."""
-        found = await self._in_time(lambda: self._node.get_many(keys, sufficient_expiration_time=float("inf")))
+        found = await self._in_time(
+            lambda: self._node.get_many(
+                keys, sufficient_expiration_time=float("inf"), beam_size=LOOKUP_PEERS, num_workers=LOOKUP_WORKERS
+            )
+        )
         return [_entries(found[key]) for key in keys]
 
     async def _in_time(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -93,6 +112,7 @@ class Table:
 async def open_table(daemon: Daemon, identity: Identity, *, client_only: bool) -> AsyncIterator[Table]:
     """Take part in the hash table through ``daemon``, for as long as the body runs. Raises DaemonError."""
     _quieten_hivemind()
+    repair()
     async with open_loop_thread("dht") as thread:
         p2p, node = await thread.run(_create, daemon, identity, client_only)
         try:

@@ -7,7 +7,8 @@ there but not on where they are, so it stands still while servers move towards i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -16,7 +17,7 @@ from routing.errors import CapacityError
 from routing.gca import gca
 from routing.reserve import Plan, choose_reserve, reserves
 from routing.response_time import response_time_bounds
-from routing.settings import LEAST_RESERVE, MOST_PLACES, MOST_RESERVES
+from routing.settings import HOUR_SECONDS, LEAST_RESERVE, MOST_PLACES, MOST_RESERVES, TURN_SECONDS
 from routing.span import Span
 
 WORTHWHILE = 0.01
@@ -149,6 +150,12 @@ def plan_for(placed: Placed) -> Plan | None:
     return None
 
 
+def plan_seconds(joined_at: Iterable[float], now: float) -> float:
+    """How long nobody is likely to come or go, from who joined within the last hour: as many go in the long run."""
+    came = sum(joined > now - HOUR_SECONDS for joined in joined_at)
+    return HOUR_SECONDS / (2 * came) if came else math.inf
+
+
 def _candidates(servers: Sequence[Server], model: ModelShape) -> Sequence[int]:
     """Values of c to compare: all, or MOST_RESERVES of them."""
     every = reserves(servers, model)
@@ -158,14 +165,17 @@ def _candidates(servers: Sequence[Server], model: ModelShape) -> Sequence[int]:
     return sorted({round(ratio**step) for step in range(MOST_RESERVES)})
 
 
-def decide(placed: Placed, index: int, plan: Plan | None, load_seconds: float) -> Stay | Move:
+def decide(
+    placed: Placed, index: int, plan: Plan | None, load_seconds: float, plan_seconds: float = math.inf
+) -> Stay | Move:
     """Whether the server ``index`` should move, now that it is its turn.
 
     ``plan`` is what choose_reserve() makes of the same servers, None if they cannot carry the load; ``load_seconds`` is
     how long a server is away when it moves. It never leaves a block that no other server in ``placed`` hosts, unless
     its new span holds it too: blocks that it keeps it goes on serving while it loads. A server where the plan wants it
     stays. Others take the place that promises most by itself if that is worth it, and else the plan's, if the plan as
-    a whole is worth what all have to move for it.
+    a whole is worth what all have to move for it, and if they get there, one in TURN_SECONDS, before it is another:
+    ``plan_seconds`` is how long it is likely to stand, which is until somebody comes or goes.
     """
     here = placed.spans[index]
     wanted = placed.spans if plan is None else plan.placement.spans
@@ -186,6 +196,8 @@ def decide(placed: Placed, index: int, plan: Plan | None, load_seconds: float) -
     away = sum(span != other for span, other in zip(placed.spans, wanted, strict=True))
     if target is None or possible < WORTHWHILE + cost * away or uncovers(placed, index, target):
         return Stay("no move of this server is worth it")
+    if away * TURN_SECONDS >= plan_seconds:
+        return Stay("the best plan will be another before all have got there")
     return Move(target, f"{target} instead of {here}, as {away} servers have to move for {possible:.0%} faster")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing.cluster import ModelShape, Server
-from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, join, plan_for
+from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, join, plan_for, plan_seconds
 from routing.rescue import missing_blocks, rescue
 from routing.settings import (
     CALM_SECONDS,
@@ -73,14 +73,14 @@ def next_move(
     placed = _placed(nodes, me, model)
     missing = missing_blocks(placed)
     if missing:
-        return _rescued(placed, index, nodes) if missing <= frozenset(missing_before) else Stay("blocks seem missing")
+        return _rescued(placed, index, nodes) if missing & frozenset(missing_before) else Stay("blocks seem missing")
     if whose_turn(nodes, now) != me.peer_id:
         return Stay("it is another node's turn")
     plan = plan_for(placed)
     joined = sum(node.joined_at > now - CALM_SECONDS for node in nodes)
     if plan is not None and joined > GROWING_SHARE * len(nodes) and forecast(placed).seconds < float("inf"):
         return Stay("the swarm is growing")
-    return decide(placed, index, plan, load_seconds)
+    return decide(placed, index, plan, load_seconds, plan_seconds([node.joined_at for node in nodes], now))
 
 
 def missing_in(snapshot: Snapshot, model: Model) -> frozenset[int]:
@@ -89,7 +89,9 @@ def missing_in(snapshot: Snapshot, model: Model) -> frozenset[int]:
 
 
 def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...]) -> Stay | Move:
-    plan = rescue(placed, {place for place, node in enumerate(nodes) if not node.pinned and _settled(node)})
+    able = {place for place, node in enumerate(nodes) if not node.pinned}
+    settled = {place for place in able if _settled(nodes[place])}
+    plan = rescue(placed, settled, able - settled)
     span = plan.moves.get(index)
     if span is None or span == nodes[index].span:
         return Stay("others take the blocks that are missing, or nobody can")

@@ -51,6 +51,9 @@ GROWING_SHARE = 0.1
 """Where more than this share of the nodes joined within so many seconds, nobody moves for speed alone: what is best now
 will soon be another thing."""
 
+HOUR_SECONDS = 3600.0
+"""Over which comings are counted, to tell how long a plan is likely to stand."""
+
 QUIET_JOB_RATE = 1 / 60
 """Jobs per second that placement reckons with at least: a swarm that nobody uses now should serve whoever comes."""
 

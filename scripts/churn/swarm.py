@@ -1,0 +1,293 @@
+"""A swarm played in memory: servers announce themselves, look at the others, move, leave and vanish.
+
+What they decide is what ``routing`` decides; what they know is what the records of the others say, late and sometimes
+lost. Loading blocks takes LOAD_SECONDS, meanwhile a server serves the blocks that it had before and keeps.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from functools import lru_cache, reduce
+from heapq import heappop, heappush
+from itertools import count
+from operator import or_
+
+from routing.cluster import ModelShape, Server, hosted_blocks
+from routing.moves import Move, Placed, decide, forecast, plan_for, plan_seconds
+from routing.rescue import Rescue, missing_blocks, rescue
+from routing.reserve import Plan
+from routing.settings import CALM_SECONDS, GROWING_SHARE, HOUR_SECONDS, TURN_SECONDS
+from routing.span import Span
+from swarm_node.settings import ANNOUNCE_SECONDS, DRAIN_SECONDS, LOAD_SECONDS, LOOK_SECONDS, RECORD_SECONDS
+
+LOST = 0.05
+"""Share of the announcements that nobody gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often servers say where they are and look where others are, in seconds."""
+
+    announce: float = ANNOUNCE_SECONDS
+    record: float = RECORD_SECONDS
+    """After so long without an announcement a record fades."""
+    look: float = LOOK_SECONDS
+
+
+class Why(Enum):
+    """What a server moves for."""
+
+    SPEED = auto()
+    RESCUE = auto()
+    FRESH_START = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One server as it is, and what its record says of it."""
+
+    server: Server
+    span: Span
+    """What it hosts or loads."""
+    before: Span | None
+    """What it hosted before it began to load."""
+    loaded_at: float
+    joined_at: float
+    leaving: bool = False
+    recorded: Span | None = None
+    record_loaded_at: float = 0.0
+    expires: float = float("-inf")
+    """When its record fades."""
+    missed: frozenset[int] = frozenset()
+    """Blocks that nobody hosted when it looked last."""
+
+    def serves(self, now: float) -> Span | None:
+        """The blocks that it can be asked to run: while it loads, those that it keeps."""
+        if self.loaded_at <= now:
+            return self.span
+        if self.before is None:
+            return None
+        start, end = max(self.before.start, self.span.start), min(self.before.end, self.span.end)
+        return Span(start, end) if start < end else None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the servers did."""
+
+    moves: dict[Why, int] = field(default_factory=lambda: dict.fromkeys(Why, 0))
+    needless: int = 0
+    """Moves to rescue though all blocks were hosted: records were late."""
+    refused: int = 0
+    """Moves that did not happen, as the others, asked, did not host what would have been left."""
+    uncovered: int = 0
+    """Blocks that a move left to nobody, fresh starts apart."""
+
+
+@dataclass(slots=True)
+class Swarm:
+    """Servers, their records and the clock; ``advance`` lets time pass.
+
+    ``changed`` is called after everything that changes what is served.
+    """
+
+    model: ModelShape
+    arrival_rate: float
+    draw: random.Random
+    pace: Pace = Pace()
+    changed: Callable[[], None] = lambda: None
+    now: float = 0.0
+    present: list[Member] = field(default_factory=list)
+    """Also those that drain."""
+    counts: Counts = field(default_factory=Counts)
+    _ghosts: list[Member] = field(default_factory=list)
+    """Vanished, with a record that has not faded."""
+    _recorded: int = 0
+    """Blocks that some record names, as bits."""
+    _recorded_until: float = float("-inf")
+    """When that has to be found out again."""
+    _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _order: count[int] = field(default_factory=count)
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        heappush(self._events, (when, next(self._order), action))
+
+    def advance(self, until: float) -> None:
+        while self._events and self._events[0][0] <= until:
+            self.now, _, action = heappop(self._events)
+            action()
+        self.now = until
+
+    def add(self, server: Server, span: Span, loaded: bool = False) -> Member:
+        """A newcomer that loads ``span``, or has hosted it for long."""
+        began = self.now - (HOUR_SECONDS + LOAD_SECONDS if loaded else 0)
+        member = Member(server, span, None, began + LOAD_SECONDS, began)
+        self.present.append(member)
+        self._announce(member)
+        self.at(self.now + self.draw.uniform(0, self.pace.announce), lambda: self._announce_again(member))
+        self.at(self.now + self.draw.uniform(0, self.pace.look), lambda: self._look(member))
+        if not loaded:
+            self.at(member.loaded_at, self.changed)
+        self.changed()
+        return member
+
+    def vanish(self, member: Member) -> None:
+        """It crashes: only its record tells of it, until that fades."""
+        if member in self.present:
+            self.present.remove(member)
+            self._ghosts = [ghost for ghost in self._ghosts if ghost.expires > self.now]
+            if not member.leaving:
+                self._ghosts.append(member)
+            self.changed()
+
+    def drain(self, member: Member) -> None:
+        """It leaves in an orderly way: everybody knows at once, and it serves on for DRAIN_SECONDS."""
+        member.leaving, member.expires, self._recorded_until = True, self.now, self.now
+        self.at(self.now + DRAIN_SECONDS, lambda: self.vanish(member))
+
+    def turns(self) -> None:
+        """From now on it is one server's turn to move for speed every TURN_SECONDS."""
+        self.at(self.now + TURN_SECONDS, self._draw_turn)
+
+    def staying(self) -> list[Member]:
+        return [member for member in self.present if not member.leaving]
+
+    def served(self) -> Placed:
+        """Who serves what in truth."""
+        return self._placed(self.present, [member.serves(self.now) for member in self.present])
+
+    def claimed(self) -> Placed:
+        """Who hosts or loads what in truth."""
+        return self._placed(self.staying(), [member.span for member in self.staying()])
+
+    def seen_by(self, member: Member) -> tuple[list[Member], Placed]:
+        """Whose records there are, and what these say; a server knows itself as it is, and comes last."""
+        others = [other for other in (*self.present, *self._ghosts) if other.expires > self.now and other is not member]
+        return [*others, member], self._placed((*others, member), [*(o.recorded for o in others), member.span])
+
+    def _placed(self, members: Sequence[Member], spans: Sequence[Span | None]) -> Placed:
+        return Placed(tuple(member.server for member in members), self.model, tuple(spans), self.arrival_rate)
+
+    def _announce(self, member: Member) -> None:
+        if self.draw.random() >= LOST:
+            if member.recorded != member.span:
+                self._recorded_until = self.now
+            member.recorded, member.record_loaded_at = member.span, member.loaded_at
+            member.expires = self.now + self.pace.record
+
+    def _announce_again(self, member: Member) -> None:
+        if member in self.present and not member.leaving:
+            self._announce(member)
+            self.at(self.now + self.pace.announce, lambda: self._announce_again(member))
+
+    def _look(self, member: Member) -> None:
+        """Move at once if blocks are missing, and were when this server looked before."""
+        if member not in self.present or member.leaving:
+            return
+        self.at(self.now + self.pace.look, lambda: self._look(member))
+        if not self._seems_missing(member):
+            member.missed = frozenset()
+            return
+        seen, placed = self.seen_by(member)
+        missing = missing_blocks(placed)
+        before, member.missed = member.missed, missing
+        if not missing & before or member.loaded_at > self.now:
+            return
+        loads = frozenset(place for place, other in enumerate(seen) if other.record_loaded_at > self.now)
+        plan = _rescue(placed, frozenset(range(len(seen))) - loads, loads)
+        span = plan.moves.get(len(seen) - 1)
+        if span is not None:
+            self._move(member, span, Why.FRESH_START if plan.last_resort else Why.RESCUE)
+
+    def _seems_missing(self, member: Member) -> bool:
+        """The same as whether missing_blocks() finds any, but quick: it is asked every few seconds."""
+        if self.now >= self._recorded_until:
+            records = [other for other in (*self.present, *self._ghosts) if other.expires > self.now]
+            self._recorded = reduce(or_, (_bits(other.recorded) for other in records if other.recorded), 0)
+            self._recorded_until = min((other.expires for other in records), default=self.now)
+        return self._recorded | _bits(member.span) != (1 << self.model.blocks) - 1
+
+    def _draw_turn(self) -> None:
+        self.at(self.now + TURN_SECONDS, self._draw_turn)
+        if self.staying():
+            self.turn(self.draw.choice(self.staying()))
+
+    def turn(self, member: Member) -> bool:
+        """Let a server move for speed, unless blocks are missing or many have just joined; says whether it does."""
+        seen, placed = self.seen_by(member)
+        lately = sum(other.joined_at > self.now - CALM_SECONDS for other in seen)
+        now = forecast(placed)
+        growing = lately > GROWING_SHARE * len(seen) and now.seconds < float("inf")
+        if member.loaded_at > self.now or now.missing or growing:
+            return False
+        stands = plan_seconds((other.joined_at for other in seen), self.now)
+        decision = decide(placed, len(seen) - 1, plan_of(placed), LOAD_SECONDS, stands)
+        return isinstance(decision, Move) and self._move(member, decision.span, Why.SPEED)
+
+    def _move(self, member: Member, span: Span, why: Why) -> bool:
+        """Begin to load ``span`` if the others, asked now, host what would be left.
+
+        While blocks are missing nothing is served, so it is enough if another loads it. Who starts afresh does not ask.
+        """
+        claimed = why is not Why.SPEED
+        others = [other for other in self.staying() if other is not member]
+        held = [other.span if claimed else other.serves(self.now) for other in others]
+        left = [block for block in member.span.blocks() if block not in span]
+        if why is not Why.FRESH_START and not all(any(one and block in one for one in held) for block in left):
+            self.counts.refused += 1
+            return False
+        self.counts.needless += claimed and not missing_blocks(self.claimed())
+        before = missing_blocks(self.claimed() if claimed else self.served())
+        member.before, member.span, member.loaded_at = member.span, span, self.now + LOAD_SECONDS
+        if why is not Why.FRESH_START:
+            self.counts.uncovered += len(missing_blocks(self.claimed() if claimed else self.served()) - before)
+        self.counts.moves[why] += 1
+        self._announce(member)
+        self.at(member.loaded_at, self.changed)
+        self.changed()
+        return True
+
+
+def placed_by_plan(model: ModelShape, servers: Sequence[Server], rate: float, seed: int, pace: Pace = Pace()) -> Swarm:
+    """A swarm that has long been where the central plan wants it."""
+    plan = plan_of(Placed(tuple(servers), model, (None,) * len(servers), rate))
+    swarm = Swarm(model, rate, random.Random(seed), pace)
+    for server, span in zip(servers, plan.placement.spans if plan else (), strict=True):
+        if span is not None:
+            swarm.add(server, span, loaded=True)
+    return swarm
+
+
+def suffices(swarm: Swarm) -> bool:
+    """Whether those who stay could hold the model with the cache of one job."""
+    held = sum(hosted_blocks(member.server, swarm.model, 1) for member in swarm.staying())
+    return held >= swarm.model.blocks
+
+
+@lru_cache(maxsize=64)
+def _rescue(placed: Placed, movable: frozenset[int], loading: frozenset[int]) -> Rescue:
+    return rescue(placed, movable, loading)
+
+
+@lru_cache(maxsize=4096)
+def _bits(span: Span) -> int:
+    return (1 << span.end) - (1 << span.start)
+
+
+def plan_of(placed: Placed) -> Plan | None:
+    """The central plan, made once for the same servers."""
+    order = sorted(range(len(placed.servers)), key=lambda index: placed.servers[index].name)
+    plan = _plan(tuple(placed.servers[index] for index in order), placed.model, placed.arrival_rate)
+    if plan is None:
+        return None
+    spans = dict(zip(order, plan.placement.spans, strict=True))
+    placement = replace(plan.placement, spans=tuple(spans[index] for index in range(len(order))))
+    return replace(plan, placement=placement)
+
+
+@lru_cache(maxsize=256)
+def _plan(servers: tuple[Server, ...], model: ModelShape, arrival_rate: float) -> Plan | None:
+    return plan_for(Placed(servers, model, (None,) * len(servers), arrival_rate))

@@ -1,0 +1,1 @@
+"""The test bed: real node processes on one machine, with the network of a continent between them."""
