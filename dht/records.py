@@ -60,6 +60,7 @@ class NodeRecord(BaseModel):
     decode_seconds: Seconds
     running: Sessions
     waiting: Sessions
+    backlog_tokens: Tokens
     target_start: Block
     target_end: Block
     """No target: both 0."""
@@ -108,6 +109,7 @@ class NodeRecord(BaseModel):
                 "decode_seconds": view.decode_seconds,
                 "running": view.running,
                 "waiting": view.waiting,
+                "backlog_tokens": view.backlog_tokens,
                 "target_start": view.target.start if view.target else 0,
                 "target_end": view.target.end if view.target else 0,
                 "pinned": view.pinned,
@@ -142,6 +144,7 @@ class NodeRecord(BaseModel):
             decode_seconds=self.decode_seconds,
             running=self.running,
             waiting=self.waiting,
+            backlog_tokens=self.backlog_tokens,
             target=Span(self.target_start, self.target_end) if self.target_end else None,
             pinned=self.pinned,
             joined_at=self.joined_at,

@@ -59,7 +59,8 @@ def fastest_chain(
     the nodes by their ends finds the shortest path in O(J²) for J nodes, by rows of numpy.
 
     A session's time on a chain is the delay of every link, once for each token of the answer, the prompt's way through
-    the narrower end of every link, and each node's compute time for prompt and answer. Delays between nodes are told
+    the narrower end of every link, and each node's compute time for prompt and answer and for the prompts that it has
+    yet to compute (see Backlog; the paper's servers do not slow down under several jobs). Delays between nodes are told
     from their coordinates; ``client_delay`` gives those between the client and a node, in seconds one way. A node is
     left out when its advertised free cache does not hold the session for the blocks it would process, or when its peer
     id is in ``excluded``. With ``rng`` it is one of those whose times differ by less than NEAR_EQUAL.
@@ -102,6 +103,8 @@ class _Ways:
             [node.prefill_seconds * session.prompt_tokens + node.decode_seconds * passes for node in nodes]
         )
         self._per_link = luck * passes
+        # Prompts are computed in the order in which they come.
+        self._queue = np.array([node.prefill_seconds * node.backlog_tokens for node in nodes])
         self._client = np.array([client_delay(node) for node in nodes])
         self._x = np.array([node.coordinate.x for node in nodes])
         self._y = np.array([node.coordinate.y for node in nodes])
@@ -136,6 +139,7 @@ class _Ways:
 
     def _cost(self, node: int, delay: _Floats, hosted: npt.NDArray[np.int64]) -> _Floats:
         cost: _Floats = (delay + LINK_HANDLING_SECONDS) * self._per_link[node] + self._work[node] * hosted
+        cost += self._queue[node]
         return cost
 
     def _delays(self, node: int, first: int, last: int) -> _Floats:

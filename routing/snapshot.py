@@ -57,6 +57,8 @@ class NodeView:
     """Sessions that hold cache now."""
     waiting: int = 0
     """Sessions that wait for cache."""
+    backlog_tokens: int = 0
+    """Block-tokens of prompts that it has yet to compute."""
     target: Span | None = None
     """Where it is moving to: until then it serves ``span``, the blocks that it had before and will keep."""
     pinned: bool = False

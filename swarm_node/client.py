@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -13,15 +15,25 @@ import trio
 
 from dht import Identity, Peer, open_peer
 from routing import Hop, SessionShape, Snapshot
-from routing.errors import BlocksNotCovered, CacheFull, ChainBroken, ContextTooLong, PeerSilent, SwarmError
+from routing.errors import (
+    BlocksNotCovered,
+    CacheFull,
+    ChainBroken,
+    ContextTooLong,
+    NetworkError,
+    PeerSilent,
+    SwarmError,
+)
 from swarm_node.chain import Chain, short_id
 from swarm_node.hosted_model import ModelCard
 from swarm_node.membership import check_model
 from swarm_node.router import Hold, Router
 from swarm_node.session import Session
-from swarm_node.settings import CHAINS_TRIED, RETRY_SECONDS, SNAPSHOT_SECONDS
+from swarm_node.settings import CHAINS_TRIED, RETRY_SECONDS, SNAPSHOT_SECONDS, STALE_SECONDS
 from swarm_node.ticket import Ticket
 from swarm_node.waiting import wait_in_line
+
+log = logging.getLogger(__name__)
 
 
 class SwarmClient:
@@ -49,6 +61,7 @@ class SwarmClient:
         self._initial_peers = initial_peers
         self._directory = peer.directory(source.fingerprint)
         self._snapshot: Snapshot | None = None
+        self._renewing = False
         self._reading = trio.Lock()
 
     def open_session(self, max_tokens: int) -> Session:
@@ -65,6 +78,28 @@ class SwarmClient:
             if self._snapshot is None or self._snapshot.taken_at < oldest:
                 self._snapshot = await self._directory.snapshot()
             return self._snapshot
+
+    async def _view(self, max_age: float) -> Snapshot:
+        """Like snapshot(); but one that is only a little too old is used once more, while it is read anew.
+
+        Nodes are the authority on what is free, and a session should not wait for a reading that changes little.
+        """
+        age = self._snapshot.age(time.time()) if self._snapshot is not None else math.inf
+        if not max_age < age <= max_age + STALE_SECONDS or max_age == 0:
+            return await self.snapshot(max_age)
+        assert self._snapshot is not None
+        if not self._renewing:
+            self._renewing = True
+            self._nursery.start_soon(self._renew)
+        return self._snapshot
+
+    async def _renew(self) -> None:
+        try:
+            await self.snapshot()
+        except NetworkError as error:
+            log.info("could not look at the swarm: %s", error)
+        finally:
+            self._renewing = False
 
     async def current_swarm(self) -> Snapshot:
         """The swarm as it is now. Raises WrongModel if it is empty because the peers serve another model."""
@@ -84,7 +119,7 @@ class SwarmClient:
         while True:
             try:
                 try:
-                    return await self._open_free(await self.snapshot(max_age), shape, until)
+                    return await self._open_free(await self._view(max_age), shape, until)
                 except CacheFull:
                     if trio.current_time() >= until:
                         raise
@@ -109,7 +144,7 @@ class SwarmClient:
 
         It lives in this client's nursery. Raises ChainBroken if a hop is unreachable or refuses.
         """
-        hold = self.router.opening(hops, shape.max_tokens)
+        hold = self.router.opening(hops, shape)
         model, round_trips = self.source, self.router.round_trips
         chain = Chain(self.peer, model.fingerprint, hops, shape.max_tokens, model.hidden_size, round_trips, tickets)
         try:

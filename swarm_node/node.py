@@ -158,6 +158,7 @@ class Node:
         promises = Promises(peer, model.fingerprint)
         served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
         async with open_engine(blocks, own.now.cache_tokens) as engine, trio.open_nursery() as nursery:
+            own.backlog = lambda: engine.backlog_tokens
             sessions = Sessions()
             host = SessionHost(peer, engine, served, demand, promises, sessions.changed)
             sessions.on_change = lambda: own.update(

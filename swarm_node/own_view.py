@@ -14,6 +14,8 @@ class OwnView:
     """One node's view of itself; owned by the node, which is told of every change."""
 
     def __init__(self, view: NodeView, demand: Demand, changed: Callable[[], None]) -> None:
+        self.backlog: Callable[[], int] = lambda: 0
+        """Tells the block-tokens of prompts that the present engine has yet to compute."""
         self._view = view
         self._demand = demand
         self._changed = changed
@@ -23,7 +25,11 @@ class OwnView:
         """As of this moment."""
         demand = self._demand
         return replace(
-            self._view, job_rate=demand.job_rate, prompt_tokens=demand.prompt_tokens, new_tokens=demand.new_tokens
+            self._view,
+            backlog_tokens=self.backlog(),
+            job_rate=demand.job_rate,
+            prompt_tokens=demand.prompt_tokens,
+            new_tokens=demand.new_tokens,
         )
 
     def update(self, **changes: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import trio
 
 from routing import Hop, NodeView, SessionShape, Snapshot, fastest_chain
+from routing.backlog import Backlog
 from routing.errors import BlocksNotCovered, CacheFull
 from routing.ledger import Ledger
 from swarm_node.round_trips import RoundTrips
@@ -34,10 +35,11 @@ class _Failed:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What a chain takes of the free cache."""
+    """What a chain takes of its nodes."""
 
-    tokens: tuple[tuple[str, int], ...]
-    """Peer ids and block-tokens."""
+    blocks: tuple[tuple[str, int], ...]
+    """Peer ids, and how many blocks the session passes there."""
+    shape: SessionShape
     asked_at: float
     """Unix seconds."""
 
@@ -49,6 +51,7 @@ class Router:
         self.round_trips = RoundTrips()
         self._blocks = blocks
         self._ledger = Ledger(RECORD_SECONDS)
+        self._backlog = Backlog(RECORD_SECONDS)
         self._failed: dict[str, _Failed] = {}
         self._rng = random.Random()
 
@@ -62,7 +65,7 @@ class Router:
 
         Raises BlocksNotCovered, or CacheFull if the blocks are only busy.
         """
-        view = self._ledger.adjusted(snapshot)
+        view = self._backlog.adjusted(self._ledger.adjusted(snapshot), time.time())
         if places is not None:
             view = replace(view, nodes=tuple(_as_seen_in_line(node, places) for node in view.nodes))
 
@@ -85,28 +88,30 @@ class Router:
 
         return self._around_the_failed(snapshot, nearest)
 
-    def opening(self, hops: Sequence[Hop], max_tokens: int) -> Hold:
+    def opening(self, hops: Sequence[Hop], shape: SessionShape) -> Hold:
         """A chain is about to reserve: other sessions of this client look elsewhere from now on."""
-        hold = Hold(tuple((hop.node.peer_id, max_tokens * len(hop.span)) for hop in hops), time.time())
-        for peer_id, tokens in hold.tokens:
-            self._ledger.opening(peer_id, tokens)
+        hold = Hold(tuple((hop.node.peer_id, len(hop.span)) for hop in hops), shape, time.time())
+        for peer_id, blocks in hold.blocks:
+            self._ledger.opening(peer_id, blocks * shape.max_tokens)
+            self._backlog.sent(peer_id, blocks * shape.prompt_tokens, hold.asked_at)
         return hold
 
     def opened(self, hold: Hold) -> None:
         """It has; to be followed by ``closed``."""
-        for peer_id, tokens in hold.tokens:
-            self._ledger.opened(peer_id, tokens, hold.asked_at)
+        for peer_id, blocks in hold.blocks:
+            self._ledger.opened(peer_id, blocks * hold.shape.max_tokens, hold.asked_at)
 
     def refused(self, hold: Hold) -> None:
         """It has not, and holds nothing."""
-        for peer_id, tokens in hold.tokens:
-            self._ledger.refused(peer_id, tokens)
+        for peer_id, blocks in hold.blocks:
+            self._ledger.refused(peer_id, blocks * hold.shape.max_tokens)
+            self._backlog.withdrawn(peer_id, blocks * hold.shape.prompt_tokens, hold.asked_at)
 
     def closed(self, hold: Hold) -> None:
         """The chain has ended."""
         now = time.time()
-        for peer_id, tokens in hold.tokens:
-            self._ledger.released(peer_id, tokens, now)
+        for peer_id, blocks in hold.blocks:
+            self._ledger.released(peer_id, blocks * hold.shape.max_tokens, now)
 
     def full(self, peer_id: str, free_tokens: int | None) -> None:
         """The peer has refused a session, and said what is free."""

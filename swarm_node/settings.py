@@ -122,6 +122,9 @@ RETRY_SECONDS = 1.0
 SNAPSHOT_SECONDS = 5.0
 """Age up to which a snapshot is good for a new chain; nodes announce about as often."""
 
+STALE_SECONDS = 20.0
+"""So much older a snapshot may be for a chain to be opened by it while it is read anew: a record's life."""
+
 CHAINS_PER_STEP = 6
 """Chains tried for one step before its error is believed to be the step's own fault."""
 

@@ -152,3 +152,10 @@ def _cost_of(order: tuple[NodeView, ...]) -> float | None:
         hops.append(Hop(candidate, Span(boundary, end)))
         boundary = end
     return _seconds(tuple(hops)) if boundary == BLOCKS else None
+
+
+def test_a_node_where_many_prompts_wait_is_left_to_them() -> None:
+    busy = node("busy", 0, 6, backlog_tokens=60_000)
+    idle = node("idle", 0, 6, prefill_seconds=0.002, decode_seconds=0.002)
+    (hop,) = fastest_chain(swarm(busy, idle), BLOCKS, SessionShape(100, 110), lambda _: 0.01)
+    assert hop.node is idle

@@ -1,0 +1,61 @@
+"""Prompts ahead of a new one: what nodes say that they have yet to compute, and what this client has sent them since.
+
+The paper's servers run any number of jobs at the speed of one. A real GPU computes one thing at a time, so that the
+fastest chain with a free slot may be the one where most prompts wait; a prompt's own time there begins after theirs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+from routing.snapshot import NodeView, Snapshot
+
+
+class Backlog:
+    """One client's book on the prompts that it has sent; times are unix seconds, work is in block-tokens.
+
+    A record tells what was ahead at the moment at which it was made; since then the node has worked some of it off.
+    """
+
+    def __init__(self, record_seconds: float) -> None:
+        """``record_seconds``: how long before its expiration a record was made."""
+        self._record_seconds = record_seconds
+        self._sent: dict[str, list[tuple[float, int]]] = defaultdict(list)
+
+    def sent(self, peer_id: str, block_tokens: int, now: float) -> None:
+        """A prompt of this client goes there: its tokens times the blocks that it passes."""
+        self._sent[peer_id].append((now, block_tokens))
+
+    def withdrawn(self, peer_id: str, block_tokens: int, at: float) -> None:
+        """It does not, as another node refused it; ``at`` is when sent() was told."""
+        prompts = self._sent.get(peer_id)
+        if prompts and (at, block_tokens) in prompts:
+            prompts.remove((at, block_tokens))
+
+    def adjusted(self, snapshot: Snapshot, now: float) -> Snapshot:
+        """The snapshot with what is ahead of a prompt that is sent ``now``."""
+        oldest = snapshot.taken_at - self._record_seconds
+        for peer_id, prompts in list(self._sent.items()):
+            prompts[:] = [prompt for prompt in prompts if prompt[0] > oldest]
+            if not prompts:
+                del self._sent[peer_id]
+        return replace(snapshot, nodes=tuple(self._adjusted(node, now) for node in snapshot.nodes))
+
+    def _adjusted(self, node: NodeView, now: float) -> NodeView:
+        prompts = self._sent.get(node.peer_id, ())
+        if not (node.backlog_tokens or prompts):
+            return node
+        at, ahead = node.expires_at - self._record_seconds, float(node.backlog_tokens)
+        for sent_at, tokens in prompts:
+            if sent_at > at:
+                ahead = _after(ahead, sent_at - at, node) + tokens
+                at = sent_at
+        return replace(node, backlog_tokens=round(_after(ahead, now - at, node)))
+
+
+def _after(block_tokens: float, seconds: float, node: NodeView) -> float:
+    """What is left of so much work after so long."""
+    if node.prefill_seconds <= 0:
+        return 0.0
+    return max(0.0, block_tokens - max(0.0, seconds) / node.prefill_seconds)
