@@ -22,6 +22,8 @@ class Backlog:
         """``record_seconds``: how long before its expiration a record was made."""
         self._record_seconds = record_seconds
         self._sent: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        self._told: dict[str, tuple[float, int]] = {}
+        """What a node told when it admitted a session, and when."""
 
     def sent(self, peer_id: str, block_tokens: int, now: float) -> None:
         """A prompt of this client goes there: its tokens times the blocks that it passes."""
@@ -33,6 +35,10 @@ class Backlog:
         if prompts and (at, block_tokens) in prompts:
             prompts.remove((at, block_tokens))
 
+    def told(self, peer_id: str, block_tokens: int, now: float) -> None:
+        """A node says that so much is ahead."""
+        self._told[peer_id] = (now, block_tokens)
+
     def adjusted(self, snapshot: Snapshot, now: float) -> Snapshot:
         """The snapshot with what is ahead of a prompt that is sent ``now``."""
         oldest = snapshot.taken_at - self._record_seconds
@@ -40,18 +46,21 @@ class Backlog:
             prompts[:] = [prompt for prompt in prompts if prompt[0] > oldest]
             if not prompts:
                 del self._sent[peer_id]
+        self._told = {peer_id: told for peer_id, told in self._told.items() if told[0] > oldest}
         return replace(snapshot, nodes=tuple(self._adjusted(node, now) for node in snapshot.nodes))
 
     def _adjusted(self, node: NodeView, now: float) -> NodeView:
         prompts = self._sent.get(node.peer_id, ())
-        if not (node.backlog_tokens or prompts):
-            return node
         at, ahead = node.expires_at - self._record_seconds, float(node.backlog_tokens)
+        told_at, told = self._told.get(node.peer_id, (at, 0))
+        if told_at > at:
+            at, ahead = told_at, float(told)
         for sent_at, tokens in prompts:
             if sent_at > at:
                 ahead = _after(ahead, sent_at - at, node) + tokens
                 at = sent_at
-        return replace(node, backlog_tokens=round(_after(ahead, now - at, node)))
+        left = round(_after(ahead, now - at, node))
+        return node if left == node.backlog_tokens else replace(node, backlog_tokens=left)
 
 
 def _after(block_tokens: float, seconds: float, node: NodeView) -> float:

@@ -49,6 +49,7 @@ def fastest_chain(
     client_delay: Callable[[NodeView], float],
     excluded: Collection[str] = (),
     rng: random.Random | None = None,
+    doubted: Collection[str] = (),
 ) -> tuple[Hop, ...]:
     """The chain over all ``blocks`` that serves the session in the least time, of those with free cache for it.
 
@@ -63,7 +64,8 @@ def fastest_chain(
     yet to compute (see Backlog; the paper's servers do not slow down under several jobs). Delays between nodes are told
     from their coordinates; ``client_delay`` gives those between the client and a node, in seconds one way. A node is
     left out when its advertised free cache does not hold the session for the blocks it would process, or when its peer
-    id is in ``excluded``. With ``rng`` it is one of those whose times differ by less than NEAR_EQUAL.
+    id is in ``excluded``. With ``rng`` it is one of those whose times differ by less than NEAR_EQUAL. That a node in
+    ``doubted`` is full is not believed: it is worth asking if the chain is faster by more than the round trip for that.
 
     Raises BlocksNotCovered (naming the blocks) if no online node hosts them, CacheFull if nodes do but are full.
     """
@@ -72,7 +74,7 @@ def fastest_chain(
         key=lambda node: (node.span.end, node.peer_id),
     )
     if nodes:
-        ways = _Ways(nodes, blocks, session, client_delay, rng)
+        ways = _Ways(nodes, blocks, session, client_delay, rng, doubted)
         arrived = ways.fastest()
         if arrived is not None:
             return _walk_back(nodes, ways, arrived)
@@ -89,6 +91,7 @@ class _Ways:
         session: SessionShape,
         client_delay: Callable[[NodeView], float],
         rng: random.Random | None,
+        doubted: Collection[str],
     ) -> None:
         self.ends = np.array([min(node.span.end, blocks) for node in nodes])
         self.came_from = [-1] * len(nodes)
@@ -96,7 +99,10 @@ class _Ways:
         self._blocks = blocks
         self._starts = np.array([node.span.start for node in nodes])
         # The blocks that the session fits into here.
-        self._room = np.array([node.free_tokens // session.max_tokens for node in nodes])
+        free = np.array([node.free_tokens // session.max_tokens for node in nodes])
+        full = free < self.ends - self._starts
+        asked = full & np.array([node.peer_id in doubted for node in nodes])
+        self._room = np.where(asked, [node.cache_tokens // session.max_tokens for node in nodes], free)
         luck = np.array([1 + NEAR_EQUAL * rng.random() if rng else 1.0 for _ in nodes])
         passes = session.passes
         self._work = luck * np.array(
@@ -104,8 +110,9 @@ class _Ways:
         )
         self._per_link = luck * passes
         # Prompts are computed in the order in which they come.
-        self._queue = np.array([node.prefill_seconds * node.backlog_tokens for node in nodes])
+        self._before = np.array([node.prefill_seconds * node.backlog_tokens for node in nodes])
         self._client = np.array([client_delay(node) for node in nodes])
+        self._before += np.where(asked, 2 * self._client, 0.0)
         self._x = np.array([node.coordinate.x for node in nodes])
         self._y = np.array([node.coordinate.y for node in nodes])
         self._height = np.array([node.coordinate.height for node in nodes])
@@ -139,7 +146,7 @@ class _Ways:
 
     def _cost(self, node: int, delay: _Floats, hosted: npt.NDArray[np.int64]) -> _Floats:
         cost: _Floats = (delay + LINK_HANDLING_SECONDS) * self._per_link[node] + self._work[node] * hosted
-        cost += self._queue[node]
+        cost += self._before[node]
         return cost
 
     def _delays(self, node: int, first: int, last: int) -> _Floats:
@@ -149,6 +156,23 @@ class _Ways:
         told = (apart + self._height[before] + self._height[node]) / 2
         known = self._placed[before] & self._placed[node]
         return np.where(known, told, UNPLACED_ONE_WAY_SECONDS)
+
+
+def expected_seconds(hops: Sequence[Hop], session: SessionShape, client_delay: Callable[[NodeView], float]) -> float:
+    """What fastest_chain() makes least: a session's time on these hops, without luck, if they have room."""
+    seconds = client_delay(hops[-1].node) * session.passes
+    prompt_bytes = session.prompt_tokens * session.token_bytes
+    before: NodeView | None = None
+    for hop in hops:
+        node = hop.node
+        delay = client_delay(node) if before is None else before.coordinate.one_way(node.coordinate)
+        compute = node.prefill_seconds * session.prompt_tokens + node.decode_seconds * session.passes
+        rates = [node.download_rate, *([before.upload_rate] if before is not None else [])]
+        transfer = max((prompt_bytes / rate for rate in rates if rate), default=0.0)
+        seconds += (delay + LINK_HANDLING_SECONDS) * session.passes + compute * len(hop.span) + transfer
+        seconds += node.prefill_seconds * node.backlog_tokens
+        before = node
+    return seconds
 
 
 def _walk_back(nodes: Sequence[NodeView], ways: _Ways, last: int) -> tuple[Hop, ...]:

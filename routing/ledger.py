@@ -48,6 +48,11 @@ class Ledger:
         """A node has refused a session, and said that so much is free."""
         self._told[peer_id] = (now, free_tokens)
 
+    def known_at(self, node: NodeView) -> float:
+        """When what is known of the node's free cache was true."""
+        told_at, _ = self._told.get(node.peer_id, (0.0, 0))
+        return max(told_at, node.expires_at - self._record_seconds)
+
     def adjusted(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot as this client knows better."""
         self._forget_before(snapshot.taken_at - self._record_seconds)

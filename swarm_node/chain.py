@@ -101,6 +101,8 @@ class Chain:
         self._round_trips = round_trips
         self._tickets = tickets
         self._session = secrets.token_bytes(16)
+        self.backlogs: dict[str, int] = {}
+        """Block-tokens of prompts that hops had yet to compute when they were opened, by peer id."""
         self._open = [_OpenHop(hop) for hop in hops]
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -176,7 +178,8 @@ class Chain:
             if ticket is not None:
                 opened.stream = await ticket.claim(opening)
             else:
-                opened.stream = await open_hop(self._peer, opened.hop, opening, self._round_trips)
+                opened.stream, ahead = await open_hop(self._peer, opened.hop, opening, self._round_trips)
+                self.backlogs[peer_id] = ahead
         except SwarmError as error:
             self._fail(peer_id, error)
 

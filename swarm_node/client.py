@@ -29,7 +29,7 @@ from swarm_node.hosted_model import ModelCard
 from swarm_node.membership import check_model
 from swarm_node.router import Hold, Router
 from swarm_node.session import Session
-from swarm_node.settings import CHAINS_TRIED, RETRY_SECONDS, SNAPSHOT_SECONDS, STALE_SECONDS
+from swarm_node.settings import CHAINS_TRIED, REFUSALS, RETRY_SECONDS, SNAPSHOT_SECONDS, STALE_SECONDS
 from swarm_node.ticket import Ticket
 from swarm_node.waiting import wait_in_line
 
@@ -152,7 +152,7 @@ class SwarmClient:
         except BaseException:
             self.router.refused(hold)
             raise
-        self.router.opened(hold)
+        self.router.opened(hold, chain.backlogs)
         return chain
 
     def avoid(self, failure: ChainBroken) -> None:
@@ -166,15 +166,34 @@ class SwarmClient:
 
     async def _open_free(self, snapshot: Snapshot, shape: SessionShape, until: float) -> Chain:
         """The fastest chain with room; the next one as long as nodes refuse, until all are known to be full."""
+        refusals = 0
         for _ in range(CHAINS_TRIED):
             hops = self.router.route(snapshot, shape)
             try:
-                return await self.start(hops, shape, {})
+                chain = await self.start(hops, shape, {})
             except ChainBroken as failure:
                 self.avoid(failure)
                 if trio.current_time() >= until:
                     raise
+                refusals += isinstance(failure.reason, CacheFull)
+                if refusals == REFUSALS:
+                    break
+                continue
+            return await self._reconsidered(chain, snapshot, shape)
         raise CacheFull("every chain is full: nodes refuse more sessions for now; try again later")
+
+    async def _reconsidered(self, chain: Chain, snapshot: Snapshot, shape: SessionShape) -> Chain:
+        """The chain, or another that is faster, since more prompts are ahead at its hops than their records said."""
+        hops = self.router.second_thoughts(snapshot, shape, chain.hops, chain.backlogs)
+        if hops is None:
+            return chain
+        try:
+            faster = await self.start(hops, shape, {})
+        except ChainBroken as failure:
+            self.avoid(failure)
+            return chain
+        chain.abandon()
+        return faster
 
     async def _run(self, chain: Chain, hold: Hold, task_status: trio.TaskStatus[None]) -> None:
         await chain.run(task_status)  # raises only before it has started, and then nothing is to be closed

@@ -88,17 +88,6 @@ class Engine:
             return len(self._reservations)
 
     @property
-    def backlog_tokens(self) -> int:
-        """Block-tokens of prompts that have come and are yet to be computed."""
-        with self._changed:
-            return sum(
-                (step.tokens - step.done) * len(step.span)
-                for reservation in self._reservations
-                for step in reservation.steps
-                if not is_decode(step.tokens)
-            )
-
-    @property
     def meter(self) -> EngineMeter:
         """Counters and moving means up to now."""
         with self._changed:

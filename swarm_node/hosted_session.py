@@ -54,6 +54,11 @@ class HostedSession:
         self.new_tokens = 0
         """Tokens that came one by one or a few at a time."""
 
+    @property
+    def backlog_tokens(self) -> int:
+        """Block-tokens that have come and are yet to be computed."""
+        return self._queued_tokens * len(self.reservation.span)
+
     async def run(self) -> None:
         """Serve until the client closes; raises nothing the client has not been told."""
         try:

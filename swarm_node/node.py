@@ -158,9 +158,9 @@ class Node:
         promises = Promises(peer, model.fingerprint)
         served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
         async with open_engine(blocks, own.now.cache_tokens) as engine, trio.open_nursery() as nursery:
-            own.backlog = lambda: engine.backlog_tokens
             sessions = Sessions()
             host = SessionHost(peer, engine, served, demand, promises, sessions.changed)
+            own.backlog = lambda: host.backlog_tokens
             sessions.on_change = lambda: own.update(
                 free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting
             )

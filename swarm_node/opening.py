@@ -48,8 +48,8 @@ def openings(hops: Sequence[Hop], session: bytes, model: str, max_tokens: int) -
     return asked
 
 
-async def open_hop(peer: Peer, hop: Hop, opening: Open, round_trips: RoundTrips) -> Stream:
-    """A stream on which the hop has reserved cache; the caller owns it.
+async def open_hop(peer: Peer, hop: Hop, opening: Open, round_trips: RoundTrips) -> tuple[Stream, int]:
+    """A stream on which the hop has reserved cache, which the caller owns; and the block-tokens ahead there.
 
     Raises NetworkError or PeerSilent if it does not answer, and what it says when it refuses: CacheFull mostly.
     """
@@ -68,4 +68,4 @@ async def open_hop(peer: Peer, hop: Hop, opening: Open, round_trips: RoundTrips)
     except BaseException:
         await end_stream(stream, Close())
         raise
-    return stream
+    return stream, answer.backlog_tokens

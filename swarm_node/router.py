@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,10 +13,18 @@ import trio
 
 from routing import Hop, NodeView, SessionShape, Snapshot, fastest_chain
 from routing.backlog import Backlog
+from routing.chains import expected_seconds
 from routing.errors import BlocksNotCovered, CacheFull
 from routing.ledger import Ledger
 from swarm_node.round_trips import RoundTrips
-from swarm_node.settings import AVOID_FAILED_SECONDS, FRESH_SECONDS, MAX_TICKETS, RECORD_SECONDS
+from swarm_node.settings import (
+    AVOID_FAILED_SECONDS,
+    CHANGE_SECONDS,
+    DOUBT_SECONDS,
+    FRESH_SECONDS,
+    MAX_TICKETS,
+    RECORD_SECONDS,
+)
 
 
 class Place(Protocol):
@@ -61,7 +70,8 @@ class Router:
         """The fastest chain with room for the session, around the peers that failed.
 
         A peer that failed but has announced itself since is a last resort. With ``places``, those of a session in line
-        by peer id, a node has room for it that has set some aside, or that is free and has no line.
+        by peer id, a node has room for it that has set some aside, or that is free and has no line. Without them it is
+        asked of nodes, too, whose word that they are full is old.
 
         Raises BlocksNotCovered, or CacheFull if the blocks are only busy.
         """
@@ -69,10 +79,34 @@ class Router:
         if places is not None:
             view = replace(view, nodes=tuple(_as_seen_in_line(node, places) for node in view.nodes))
 
+        oldest = time.time() - DOUBT_SECONDS
+        doubted = () if places else {node.peer_id for node in view.nodes if self._ledger.known_at(node) < oldest}
+
         def fastest(excluded: Collection[str]) -> tuple[Hop, ...]:
-            return fastest_chain(view, self._blocks, shape, self.round_trips.one_way, excluded, self._rng)
+            return fastest_chain(view, self._blocks, shape, self.round_trips.one_way, excluded, self._rng, doubted)
 
         return self._around_the_failed(snapshot, fastest)
+
+    def second_thoughts(
+        self, snapshot: Snapshot, shape: SessionShape, hops: Sequence[Hop], backlogs: Mapping[str, int]
+    ) -> tuple[Hop, ...] | None:
+        """Another way, if it is worth changing to now that the ``hops`` of an open chain have told what is ahead.
+
+        ``backlogs`` are block-tokens by peer id, without this session's own prompt.
+        """
+        view = self._backlog.adjusted(self._ledger.adjusted(snapshot), time.time())
+        told = {
+            node.peer_id: replace(node, backlog_tokens=backlogs.get(node.peer_id, node.backlog_tokens))
+            for node in view.nodes
+        }
+        here = [Hop(told.get(hop.node.peer_id, hop.node), hop.span) for hop in hops]
+        one_way = self.round_trips.one_way
+        try:
+            there = fastest_chain(replace(view, nodes=tuple(told.values())), self._blocks, shape, one_way, self._failed)
+        except (BlocksNotCovered, CacheFull):
+            return None
+        gain = expected_seconds(here, shape, one_way) - expected_seconds(there, shape, one_way)
+        return there if gain > CHANGE_SECONDS + 2 * max(one_way(hop.node) for hop in there) else None
 
     def lines(self, snapshot: Snapshot, shape: SessionShape, left: Collection[str] = ()) -> tuple[Hop, ...]:
         """Where a session waits when nothing is free: the nodes of all chains that might serve it, the fastest first.
@@ -96,10 +130,14 @@ class Router:
             self._backlog.sent(peer_id, blocks * shape.prompt_tokens, hold.asked_at)
         return hold
 
-    def opened(self, hold: Hold) -> None:
-        """It has; to be followed by ``closed``."""
+    def opened(self, hold: Hold, backlogs: Mapping[str, int]) -> None:
+        """It has, and hops have told what prompts are ahead of its own; to be followed by ``closed``."""
+        now = time.time()
         for peer_id, blocks in hold.blocks:
             self._ledger.opened(peer_id, blocks * hold.shape.max_tokens, hold.asked_at)
+            if peer_id in backlogs:
+                self._backlog.told(peer_id, backlogs[peer_id], now)
+                self._backlog.sent(peer_id, blocks * hold.shape.prompt_tokens, math.nextafter(now, math.inf))
 
     def refused(self, hold: Hold) -> None:
         """It has not, and holds nothing."""

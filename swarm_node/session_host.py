@@ -64,6 +64,11 @@ class SessionHost:
         """Block-tokens that a new session may have: what is free and not kept for those that wait."""
         return self._room.free_tokens
 
+    @property
+    def backlog_tokens(self) -> int:
+        """Block-tokens that have come, of prompts mostly, and are yet to be computed."""
+        return sum(session.backlog_tokens for session in self._sessions.values())
+
     def serve_span(self, span: Span | None) -> None:
         """Let new sessions use the blocks of ``span`` only, none if it is None; those that run go on.
 
@@ -159,7 +164,7 @@ class SessionHost:
     async def _serve(self, session: HostedSession, stream: Stream) -> None:
         self._changed()
         try:
-            await send_message(stream, Opened())
+            await send_message(stream, Opened(backlog_tokens=self.backlog_tokens))
             await session.run()
         finally:
             del self._sessions[session.opening.session]

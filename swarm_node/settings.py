@@ -122,6 +122,12 @@ RETRY_SECONDS = 1.0
 SNAPSHOT_SECONDS = 5.0
 """Age up to which a snapshot is good for a new chain; nodes announce about as often."""
 
+DOUBT_SECONDS = 2.0
+"""A node's word that it is full is doubted when it is so old: sessions end at any moment."""
+
+CHANGE_SECONDS = 0.1
+"""What another chain must save, beside its opening, for a session to leave the one that it has just opened."""
+
 STALE_SECONDS = 20.0
 """So much older a snapshot may be for a chain to be opened by it while it is read anew: a record's life."""
 
@@ -135,7 +141,10 @@ FRESH_SECONDS = 0.5
 """A record made so long after a peer's failure shows that the peer is back; less may be the order of two clocks."""
 
 CHAINS_TRIED = 16
-"""Chains that may refuse a session, each for want of a snapshot that is new enough, before it goes to wait in line."""
+"""Chains tried before a session goes to wait in line, whatever their nodes have died of or refused it for."""
+
+REFUSALS = 3
+"""Chains that may refuse a session for want of cache before that: more of them cost more than they find."""
 
 MAX_TICKETS = 32
 """Nodes at which one session waits. The first of them to have room serve it, so more would hardly be sooner."""

@@ -150,6 +150,8 @@ class Opened(_Message):
     """Node: the cache is reserved."""
 
     type: Literal["opened"] = "opened"
+    backlog_tokens: Annotated[int, Field(ge=0, le=2**50)] = 0
+    """Block-tokens of prompts that it has yet to compute."""
 
 
 class Failed(_Message):

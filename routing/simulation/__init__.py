@@ -17,13 +17,16 @@ randomness: the same arguments with generators of the same seed give the same re
 from routing.simulation.bprr import BprrPolicy, bprr_policy
 from routing.simulation.cg_bp import cg_bp, design_number
 from routing.simulation.fixed_chains import DISPATCH_RULES, FixedChainPolicy, fixed_chain_policy
+from routing.simulation.habits import HABITS_OFF, Habits
 from routing.simulation.paged import PagedPolicy, paged_policy
 from routing.simulation.petals import PetalsPolicy, petals_policy
 from routing.simulation.petals_placement import petals_placement
 from routing.simulation.policies import POLICY_NAMES, build_policy
+from routing.simulation.pools import Pools, lane_pools, server_pools
 from routing.simulation.result import SimulationResult, Spread, Summary
 from routing.simulation.service_time import JobTime, Route, ServerTime, mean_servers, mean_times
 from routing.simulation.simulator import Dispatcher, Policy, Start, Wake, simulate
+from routing.simulation.stale_clients import StaleClientsPolicy
 from routing.simulation.whole_model import whole_model_chains
 from routing.simulation.workload import (
     Job,
@@ -35,19 +38,23 @@ from routing.simulation.workload import (
 
 __all__ = [
     "DISPATCH_RULES",
+    "HABITS_OFF",
     "POLICY_NAMES",
     "BprrPolicy",
     "Dispatcher",
     "FixedChainPolicy",
+    "Habits",
     "Job",
     "JobTime",
     "PagedPolicy",
     "PetalsPolicy",
     "Policy",
+    "Pools",
     "Route",
     "ServerTime",
     "SimulationResult",
     "Spread",
+    "StaleClientsPolicy",
     "Start",
     "Summary",
     "Wake",
@@ -56,12 +63,14 @@ __all__ = [
     "cg_bp",
     "design_number",
     "fixed_chain_policy",
+    "lane_pools",
     "mean_servers",
     "mean_times",
     "paged_policy",
     "petals_placement",
     "petals_policy",
     "poisson_jobs",
+    "server_pools",
     "simulate",
     "trace_jobs",
     "whole_model_chains",

@@ -38,6 +38,14 @@ class Pools:
             ]
         )
 
+    def most_needed(self) -> dict[int, int]:
+        """By pool: the most that a job takes of it on any link."""
+        most = dict.fromkeys(range(len(self.capacity)), 0)
+        for pool, need in zip(self.pool, self.need, strict=True):
+            if pool >= 0:
+                most[pool] = max(most[pool], need)
+        return most
+
     def seconds(self, path: Path) -> float:
         """Mean time of a job on ``path``."""
         return sum(self.graph.seconds[link] for link in path)

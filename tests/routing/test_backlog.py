@@ -43,3 +43,11 @@ def test_a_prompt_that_was_refused_does_not_count() -> None:
 @pytest.mark.parametrize("now", [-5.0, 0.0])
 def test_a_clock_that_is_behind_the_nodes_adds_nothing(now: float) -> None:
     assert ahead(Backlog(RECORD_SECONDS), now, told=100) == 100
+
+
+def test_what_a_node_tells_counts_more_than_an_older_record_and_what_was_sent_before() -> None:
+    backlog = Backlog(RECORD_SECONDS)
+    backlog.sent("a", 500, now=1.0)
+    backlog.told("a", 200, now=2.0)
+    assert ahead(backlog, now=2.5, told=900, made_at=1.5) == 150
+    assert ahead(backlog, now=4.0, told=900, made_at=3.0) == 800

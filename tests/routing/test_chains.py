@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing import Coordinate, Hop, NodeState, NodeView, SessionShape, Span, fastest_chain
+from routing.chains import expected_seconds
 from routing.errors import BlocksNotCovered, CacheFull
 from routing.settings import LINK_HANDLING_SECONDS
 from tests.routing.nodes import node, swarm
@@ -159,3 +160,49 @@ def test_a_node_where_many_prompts_wait_is_left_to_them() -> None:
     idle = node("idle", 0, 6, prefill_seconds=0.002, decode_seconds=0.002)
     (hop,) = fastest_chain(swarm(busy, idle), BLOCKS, SessionShape(100, 110), lambda _: 0.01)
     assert hop.node is idle
+
+
+def test_a_faster_node_whose_word_that_it_is_full_is_old_is_asked_if_that_may_pay() -> None:
+    full = node("full", 0, 6, free_tokens=0)
+    slow = node("slow", 0, 6, decode_seconds=0.01)
+
+    def taken(delay: float, doubted: tuple[str, ...]) -> str:
+        session = SessionShape(0, 10)
+        (hop,) = fastest_chain(swarm(full, slow), BLOCKS, session, lambda _: delay, doubted=doubted)
+        return hop.node.peer_id
+
+    assert taken(0.01, doubted=("full",)) == "full"
+    assert taken(0.01, doubted=()) == "slow"
+    assert taken(10.0, doubted=("full",)) == "slow"
+
+
+@given(nodes, st.integers(0, 20), st.integers(1, 20))
+def test_the_time_expected_of_hops_is_what_the_search_makes_least(
+    candidates: list[NodeView], prompt: int, answer: int
+) -> None:
+    session = SessionShape(prompt, prompt + answer, token_bytes=10)
+    placed = [
+        replace(each, coordinate=Coordinate(x=0.01 * index, error=0.1), backlog_tokens=7 * index, upload_rate=1e4)
+        for index, each in enumerate(candidates)
+    ]
+
+    def seconds(order: tuple[NodeView, ...]) -> float | None:
+        boundary, hops = 0, []
+        for candidate in order:
+            end = min(candidate.span.end, BLOCKS)
+            if not candidate.span.start <= boundary < end or candidate.free_tokens < session.max_tokens * (
+                end - boundary
+            ):
+                return None
+            hops.append(Hop(candidate, Span(boundary, end)))
+            boundary = end
+        return expected_seconds(hops, session, lambda _: 0.02) if boundary == BLOCKS else None
+
+    every = (order for count in range(1, len(placed) + 1) for order in itertools.permutations(placed, count))
+    times = [time for order in every if (time := seconds(order)) is not None]
+    try:
+        chain = fastest_chain(swarm(*placed), BLOCKS, session, lambda _: 0.02)
+    except (BlocksNotCovered, CacheFull):
+        assert not times
+        return
+    assert expected_seconds(chain, session, lambda _: 0.02) == pytest.approx(min(times))

@@ -97,7 +97,7 @@ def test_what_a_chain_holds_is_not_offered_to_another_session() -> None:
             router.route(view, SHAPE)
         router.refused(hold)
         hold = router.opening(router.route(view, SHAPE), SHAPE)
-        router.opened(hold)
+        router.opened(hold, {})
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
         router.closed(hold)
