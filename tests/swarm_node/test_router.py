@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import pytest
 import trio
 
-from routing import Coordinate, NodeView, SessionShape, Snapshot
+from routing import Coordinate, Hop, NodeView, SessionShape, Snapshot, Span
 from routing.errors import BlocksNotCovered, CacheFull
 from swarm_node.round_trips import RoundTrips
 from swarm_node.router import Router
-from swarm_node.settings import ASSUMED_HOP_SECONDS, MAX_TICKETS, RECORD_SECONDS
+from swarm_node.settings import ASSUMED_HOP_SECONDS, DOUBT_SECONDS, MAX_TICKETS, RECORD_SECONDS
 from tests.routing.nodes import node
 
 BLOCKS = 4
@@ -121,3 +121,33 @@ def test_a_way_is_as_long_as_measured_else_as_coordinates_say_else_a_usual_one()
     assert trips.to(node("unplaced", 0, 4)) == ASSUMED_HOP_SECONDS
     trips.learn(far, 0.5)
     assert trips.to(far) == pytest.approx(0.5)
+
+
+def test_a_session_changes_to_another_chain_when_more_is_ahead_than_the_records_said() -> None:
+    def test(router: Router) -> None:
+        view = swarm(node("busy", 0, 4), node("idle", 0, 4, prefill_seconds=0.002))
+        hops = (Hop(view.nodes[0], Span(0, 4)),)
+        hold = router.opening(hops, SHAPE)
+        router.opened(hold, {"busy": 10_000})
+
+        there = router.second_thoughts(view, SHAPE, hops, {"busy": 10_000})
+        assert there is not None
+        assert [hop.node.peer_id for hop in there] == ["idle"]
+        assert router.second_thoughts(view, SHAPE, hops, {"busy": 0}) is None
+        # What the node told is known to the next session too.
+        assert [hop.node.peer_id for hop in router.route(view, SHAPE)] == ["idle"]
+
+    with_router(test)
+
+
+def test_a_node_is_asked_though_it_was_full_when_that_was_long_ago() -> None:
+    def test(router: Router) -> None:
+        made_at = time.time() - 2 * DOUBT_SECONDS
+        old = node("a", 0, 4, free_tokens=0, expires_at=made_at + RECORD_SECONDS)
+        view = Snapshot("model", (old,), made_at)
+        assert [hop.node.peer_id for hop in router.route(view, SHAPE)] == ["a"]
+        router.full("a", 0)
+        with pytest.raises(CacheFull):
+            router.route(view, SHAPE)
+
+    with_router(test)
