@@ -13,6 +13,7 @@ from dht import Peer, Stream
 from routing import Hop
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
 from swarm_node.errors import error_of
+from swarm_node.messages import Close, Failed, Open, Ping, Pong, Result, Step
 from swarm_node.opening import open_hop, openings
 from swarm_node.round_trips import RoundTrips
 from swarm_node.settings import (
@@ -26,19 +27,7 @@ from swarm_node.settings import (
 )
 from swarm_node.tasks import deadline
 from swarm_node.ticket import Ticket
-from swarm_node.wire import (
-    Close,
-    Failed,
-    Open,
-    Ping,
-    Pong,
-    Result,
-    Step,
-    dtype_name,
-    end_stream,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import dtype_name, end_stream, receive_message, send_message
 
 
 @dataclass(slots=True, eq=False)

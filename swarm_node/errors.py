@@ -13,7 +13,7 @@ from routing.errors import (
     UsageError,
     WrongModel,
 )
-from swarm_node.wire import Failed
+from swarm_node.messages import Failed
 
 _CODES: dict[str, type[SwarmError]] = {
     "cache-full": CacheFull,

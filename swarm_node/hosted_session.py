@@ -9,26 +9,12 @@ from dht import Peer, Stream
 from routing.errors import ChainBroken, NetworkError, ProtocolError, StreamClosed, SwarmError
 from swarm_node.engine import Engine
 from swarm_node.errors import failed
+from swarm_node.messages import HOP_PROTOCOL, Attach, Close, Failed, NextHop, Open, Ping, Pong, Result, Step
 from swarm_node.reservation import Reservation
 from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    DTYPES,
-    HOP_PROTOCOL,
-    Attach,
-    Close,
-    Failed,
-    NextHop,
-    Open,
-    Ping,
-    Pong,
-    Result,
-    Step,
-    end_stream,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import DTYPES, end_stream, receive_message, send_message
 
 
 class HostedSession:

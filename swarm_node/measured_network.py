@@ -10,20 +10,10 @@ import trio
 from dht import Peer, Stream
 from routing import NodeView
 from routing.errors import SwarmError
+from swarm_node.messages import SESSION_PROTOCOL, Close, Message, Ping, Pong, Probe, Probed
 from swarm_node.settings import CONNECT_SECONDS, OPEN_SECONDS, PINGS, PROBE_BYTES, PROBE_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    SESSION_PROTOCOL,
-    Close,
-    Message,
-    Ping,
-    Pong,
-    Probe,
-    Probed,
-    end_stream,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import end_stream, receive_message, send_message
 
 
 @dataclass(frozen=True, slots=True)

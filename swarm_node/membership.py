@@ -9,9 +9,10 @@ import trio
 
 from dht import Peer, PeerAddress
 from routing.errors import SwarmError, WrongModel
+from swarm_node.messages import SESSION_PROTOCOL, About, Close, Description
 from swarm_node.settings import CONNECT_SECONDS, OPEN_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import SESSION_PROTOCOL, About, Close, Description, end_stream, receive_message, send_message
+from swarm_node.wire import end_stream, receive_message, send_message
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from swarm_node.hosted_model import HostedModel
 from swarm_node.lookout import Lookout
 from swarm_node.membership import check_model
 from swarm_node.memory import default_memory
+from swarm_node.messages import HOP_PROTOCOL, SESSION_PROTOCOL
 from swarm_node.mover import Mover, Sessions
 from swarm_node.own_view import OwnView
 from swarm_node.plan import hosting, settle
@@ -33,7 +34,7 @@ from swarm_node.session_host import Served, SessionHost
 from swarm_node.settings import DRAIN_SECONDS, session_tokens
 from swarm_node.speed_cache import known_speed, remember_speed, speed_file
 from swarm_node.tasks import in_thread
-from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, dtype_name
+from swarm_node.wire import dtype_name
 
 
 @dataclass(frozen=True, slots=True)

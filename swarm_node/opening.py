@@ -10,20 +10,11 @@ from dht import Peer, Stream
 from routing import Hop
 from routing.errors import ProtocolError
 from swarm_node.errors import error_of
+from swarm_node.messages import SESSION_PROTOCOL, Close, Failed, NextHop, Open, Opened
 from swarm_node.round_trips import RoundTrips
 from swarm_node.settings import CONNECT_SECONDS, OPEN_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    SESSION_PROTOCOL,
-    Close,
-    Failed,
-    NextHop,
-    Open,
-    Opened,
-    end_stream,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import end_stream, receive_message, send_message
 
 
 def openings(hops: Sequence[Hop], session: bytes, model: str, max_tokens: int) -> list[Open]:

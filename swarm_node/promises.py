@@ -13,9 +13,10 @@ import trio
 from dht import Peer
 from routing import NodeView, Span
 from routing.errors import SwarmError
+from swarm_node.messages import SESSION_PROTOCOL, Close, Relied, Rely
 from swarm_node.settings import CONNECT_SECONDS, OPEN_SECONDS, PROMISE_SECONDS, PROMISERS
 from swarm_node.tasks import deadline
-from swarm_node.wire import SESSION_PROTOCOL, Close, Relied, Rely, end_stream, receive_message, send_message
+from swarm_node.wire import end_stream, receive_message, send_message
 
 log = logging.getLogger(__name__)
 

@@ -9,23 +9,11 @@ import torch
 from dht import Stream
 from routing.errors import ProtocolError, SwarmError
 from routing.span import Span
+from swarm_node.messages import About, Close, Description, Open, Ping, Pong, Probe, Probed, Rely, Wait
 from swarm_node.promises import Promises
 from swarm_node.settings import OPEN_SECONDS, PROBE_BYTES, PROBES_AT_ONCE
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    About,
-    Close,
-    Description,
-    Open,
-    Ping,
-    Pong,
-    Probe,
-    Probed,
-    Rely,
-    Wait,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import receive_message, send_message
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from swarm_node.demand import Demand
 from swarm_node.engine import Engine
 from swarm_node.errors import failed
 from swarm_node.hosted_session import HostedSession
+from swarm_node.messages import Attach, Open, Opened, Wait
 from swarm_node.promises import Promises
 from swarm_node.reception import Reception, Served
 from swarm_node.settings import OPEN_SECONDS
 from swarm_node.tasks import deadline
 from swarm_node.waiting_room import Ticket, WaitingRoom
-from swarm_node.wire import Attach, Open, Opened, Wait, end_stream, receive_message, send_message
+from swarm_node.wire import end_stream, receive_message, send_message
 
 __all__ = ["Served", "SessionHost"]
 

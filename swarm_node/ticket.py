@@ -10,24 +10,11 @@ from dht import Peer, Stream
 from routing import Hop, NodeView
 from routing.errors import ProtocolError, StreamClosed, SwarmError
 from swarm_node.errors import error_of
+from swarm_node.messages import SESSION_PROTOCOL, Close, Failed, Open, Opened, Ping, Pong, Queued, Room, Wait
 from swarm_node.round_trips import RoundTrips
 from swarm_node.settings import CONNECT_SECONDS, HEARTBEAT_SECONDS, OPEN_SECONDS, PEER_SILENCE_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    SESSION_PROTOCOL,
-    Close,
-    Failed,
-    Open,
-    Opened,
-    Ping,
-    Pong,
-    Queued,
-    Room,
-    Wait,
-    end_stream,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import end_stream, receive_message, send_message
 
 
 class Ticket:

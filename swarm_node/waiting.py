@@ -12,6 +12,7 @@ from dht.nursery import open_owner_nursery
 from routing import Hop, SessionShape, Snapshot
 from routing.errors import BlocksNotCovered, CacheFull, ChainBroken, NetworkError
 from swarm_node.chain import Chain
+from swarm_node.messages import Wait
 from swarm_node.settings import (
     NOTICE_SECONDS,
     PATIENCE_SECONDS,
@@ -20,7 +21,6 @@ from swarm_node.settings import (
     WAITING_SNAPSHOT_SECONDS,
 )
 from swarm_node.ticket import Ticket
-from swarm_node.wire import Wait
 
 if TYPE_CHECKING:
     from swarm_node.client import SwarmClient

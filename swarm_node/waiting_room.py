@@ -13,10 +13,11 @@ from routing.line import WaitingLine
 from routing.settings import LINE_LENGTH
 from routing.span import Span
 from swarm_node.engine import Engine
+from swarm_node.messages import Close, Open, Ping, Pong, Queued, Room
 from swarm_node.reservation import Reservation
 from swarm_node.settings import CLOSE_SECONDS, SESSION_SILENCE_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import Close, Open, Ping, Pong, Queued, Room, receive_message, send_message
+from swarm_node.wire import receive_message, send_message
 
 
 @dataclass(eq=False, slots=True)

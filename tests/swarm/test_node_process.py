@@ -17,8 +17,9 @@ from routing.errors import StreamClosed
 from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.client import open_client
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Attach, Failed, Open
 from swarm_node.model_source import ModelSource
-from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, Attach, Failed, Open, receive_message, send_message
+from swarm_node.wire import receive_message, send_message
 from tests.models import make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 

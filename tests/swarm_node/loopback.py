@@ -18,10 +18,11 @@ from swarm_node.chain import Chain
 from swarm_node.client import SwarmClient
 from swarm_node.demand import Demand
 from swarm_node.engine import Engine, HostedBlocks, open_engine
+from swarm_node.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Message, Open, Wait
 from swarm_node.promises import Promises
 from swarm_node.session_host import Served, SessionHost
 from swarm_node.settings import RECORD_SECONDS
-from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, Message, Open, Wait, receive_message, send_message
+from swarm_node.wire import receive_message, send_message
 from tests.swarm_node.watched import WIDTH
 
 MODEL = "tiny"

@@ -10,7 +10,8 @@ import trio
 from routing import Span
 from routing.errors import SwarmError
 from swarm_node.measured_network import bandwidth, round_trip
-from swarm_node.wire import SESSION_PROTOCOL, Probe, receive_message, send_message
+from swarm_node.messages import SESSION_PROTOCOL, Probe
+from swarm_node.wire import receive_message, send_message
 from tests.dht.peers import in_trio
 from tests.swarm_node.members import members
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from routing import Span
+from swarm_node.messages import Rely
 from swarm_node.promises import part_kept, parts_left
-from swarm_node.wire import Rely
 from tests.dht.peers import in_trio, view_of
 from tests.swarm_node.members import MODEL, Member, members
 

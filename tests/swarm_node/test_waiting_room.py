@@ -10,8 +10,9 @@ import trio
 from routing import Span
 from swarm_node import waiting_room
 from swarm_node.block_span import BlockSpan
+from swarm_node.messages import Close, Failed, Opened, Ping, Pong, Queued, Room, Step
 from swarm_node.settings import DECODE_TOKENS_MAX
-from swarm_node.wire import Close, Failed, Opened, Ping, Pong, Queued, Room, Step, send_message
+from swarm_node.wire import send_message
 from tests.swarm_node.loopback import (
     BLOCKS,
     TOKENS,

@@ -13,20 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.errors import ProtocolError, StreamClosed
+from swarm_node.messages import Attach, Close, Failed, Message, NextHop, Open, Result, Step
 from swarm_node.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
-from swarm_node.wire import (
-    Attach,
-    Close,
-    Failed,
-    Message,
-    NextHop,
-    Open,
-    Result,
-    Step,
-    decode_header,
-    receive_message,
-    send_message,
-)
+from swarm_node.wire import decode_header, receive_message, send_message
 
 SESSION = bytes(16)
 STEP = Step(number=3, position=5, tokens=2, keep=1, dtype="float32")
