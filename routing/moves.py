@@ -85,6 +85,9 @@ class Move:
     span: Span
     reason: str
     """For the log: what is gained."""
+    rescues: bool = False
+    """Whether it is for blocks that are missing: nothing is served until they are there, so for those that the server
+    leaves it is enough if another is loading them."""
     uncovers: bool = False
     """Whether blocks may be left to nobody meanwhile: only where nothing is served in any case."""
 

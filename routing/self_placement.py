@@ -96,7 +96,9 @@ def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...]) -> Stay | 
     if span is None or span == nodes[index].span:
         return Stay("others take the blocks that are missing, or nobody can")
     reason = f"{span} instead of {nodes[index].span}: blocks are missing"
-    return Move(span, reason + (", and all start afresh" if plan.last_resort else ""), uncovers=plan.last_resort)
+    return Move(
+        span, reason + (", and all start afresh" if plan.last_resort else ""), rescues=True, uncovers=plan.last_resort
+    )
 
 
 def _settled(node: NodeView) -> bool:

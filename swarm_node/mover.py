@@ -92,8 +92,10 @@ class Mover:
 
     async def _prepared(self, here: Span, move: Move) -> bool:
         """Whether others stay on what this node leaves, and the weights of what it goes to are on this machine."""
-        others = [node for node in self._lookout.snapshot.online() if node.peer_id != self._own.now.peer_id]
-        if not move.uncovers and not await self._promises.may_leave(parts_left(here, move.span), others):
+        others = [node for node in self._lookout.snapshot.claiming() if node.peer_id != self._own.now.peer_id]
+        online = [node for node in others if node.state is NodeState.ONLINE]
+        loading = [node.claim for node in others if node not in online or node.target] if move.rescues else []
+        if not move.uncovers and not await self._promises.may_leave(parts_left(here, move.span), online, loading):
             log.info("not moving to %s: nobody else promises to stay", move.reason)
             return False
         try:

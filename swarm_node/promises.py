@@ -56,8 +56,11 @@ class Promises:
         """The move is over: from now on promises are given again."""
         self._leaving = ()
 
-    async def may_leave(self, leaving: Sequence[Span], nodes: Sequence[NodeView]) -> bool:
-        """Ask the hosts among ``nodes``; if they will do, this node counts as leaving until ``stop_leaving``."""
+    async def may_leave(self, leaving: Sequence[Span], nodes: Sequence[NodeView], loading: Sequence[Span] = ()) -> bool:
+        """Ask the hosts among ``nodes``; if they will do, this node counts as leaving until ``stop_leaving``.
+
+        For blocks of ``loading`` no promise is needed: others are about to serve them, and may be waited for.
+        """
         now = trio.current_time()
         self._given = [promise for promise in self._given if promise.until > now]
         if any(
@@ -68,7 +71,7 @@ class Promises:
             return False
         self._leaving = tuple(leaving)
         try:
-            granted = [await self._covered(span, nodes) for span in leaving]
+            granted = [await self._covered(span, nodes, loading) for span in leaving]
         except BaseException:
             self._leaving = ()
             raise
@@ -76,7 +79,7 @@ class Promises:
             self._leaving = ()
         return all(granted)
 
-    async def _covered(self, span: Span, nodes: Sequence[NodeView]) -> bool:
+    async def _covered(self, span: Span, nodes: Sequence[NodeView], loading: Sequence[Span]) -> bool:
         hosts = [node for node in nodes if node.span.start < span.end and span.start < node.span.end]
         asked = random.sample(hosts, min(len(hosts), PROMISERS))
         promised: Counter[int] = Counter()
@@ -92,7 +95,11 @@ class Promises:
         async with trio.open_nursery() as nursery:
             for node in asked:
                 nursery.start_soon(ask, node)
-        return all(promised[block] >= max(1, sum(block in node.span for node in asked) / 2) for block in span.blocks())
+        return all(
+            any(block in other for other in loading)
+            or promised[block] >= max(1, sum(block in node.span for node in asked) / 2)
+            for block in span.blocks()
+        )
 
     async def _ask(self, node: NodeView, span: Span) -> Relied:
         stream = await self._peer.open_stream(node.peer_id, node.addresses, SESSION_PROTOCOL, CONNECT_SECONDS)

@@ -91,7 +91,7 @@ def test_when_blocks_are_missing_a_spare_node_goes_there_at_once_and_says_why() 
     moves = [moved(swarm(*nodes), me) for me in nodes]
 
     (move,) = [move for move in moves if isinstance(move, Move)]
-    assert (move.span, move.uncovers) == (Span(5, 10), False)
+    assert (move.span, move.rescues, move.uncovers) == (Span(5, 10), True, False)
     assert move.reason == "5:10 instead of 0:5: blocks are missing"
 
 

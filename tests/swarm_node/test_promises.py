@@ -32,6 +32,14 @@ async def test_a_node_stays_when_nobody_else_serves_one_of_its_blocks(tmp_path: 
 
 
 @in_trio(30)
+async def test_where_blocks_are_missing_anyway_it_is_enough_that_another_loads_those_that_are_left(
+    tmp_path: Path,
+) -> None:
+    async with members(tmp_path, [Span(0, 4), Span(1, 6)]) as (alone, other):
+        assert await alone.promises.may_leave([Span(0, 4)], [other.view], loading=[Span(0, 1)])
+
+
+@in_trio(30)
 async def test_of_two_that_want_to_leave_the_same_blocks_at_once_not_both_go(tmp_path: Path) -> None:
     async with members(tmp_path, [Span(0, 4), Span(0, 4)]) as (one, other):
         went: list[bool] = []
