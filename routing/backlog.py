@@ -29,14 +29,15 @@ class Backlog:
         """A prompt of this client goes there: its tokens times the blocks that it passes."""
         self._sent[peer_id].append((now, block_tokens))
 
-    def withdrawn(self, peer_id: str, block_tokens: int, at: float) -> None:
-        """It does not, as another node refused it; ``at`` is when sent() was told."""
-        prompts = self._sent.get(peer_id)
-        if prompts and (at, block_tokens) in prompts:
-            prompts.remove((at, block_tokens))
+    def over(self, peer_id: str, block_tokens: int) -> None:
+        """Such a prompt has never come there, or its session has ended."""
+        prompts = self._sent.get(peer_id, [])
+        found = next((prompt for prompt in prompts if prompt[1] == block_tokens), None)
+        if found is not None:
+            prompts.remove(found)
 
     def told(self, peer_id: str, block_tokens: int, now: float) -> None:
-        """A node says that so much is ahead."""
+        """A node says that so much is ahead of what is sent from now on."""
         self._told[peer_id] = (now, block_tokens)
 
     def adjusted(self, snapshot: Snapshot, now: float) -> Snapshot:
@@ -56,7 +57,7 @@ class Backlog:
         if told_at > at:
             at, ahead = told_at, float(told)
         for sent_at, tokens in prompts:
-            if sent_at > at:
+            if sent_at >= at:
                 ahead = _after(ahead, sent_at - at, node) + tokens
                 at = sent_at
         left = round(_after(ahead, now - at, node))

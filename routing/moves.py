@@ -17,7 +17,16 @@ from routing.errors import CapacityError
 from routing.gca import gca
 from routing.reserve import Plan, choose_reserve, reserves
 from routing.response_time import response_time_bounds
-from routing.settings import HOUR_SECONDS, LEAST_RESERVE, MOST_PLACES, MOST_RESERVES, TURN_SECONDS
+from routing.settings import (
+    CALM_SECONDS,
+    FEWEST_RESERVES,
+    GROWING_SHARE,
+    HOUR_SECONDS,
+    LEAST_RESERVE,
+    MOST_PLACES,
+    PLANNED_SERVERS,
+    TURN_SECONDS,
+)
 from routing.span import Span
 
 WORTHWHILE = 0.01
@@ -125,17 +134,17 @@ def join(placed: Placed, index: int, reserve: int) -> Span | None:
 def expected_reserve(servers: Sequence[Server], model: ModelShape, arrival_rate: float) -> int:
     """The c to join with: that of a plan for these servers, or for as many times as many like them as carry the rate.
 
-    So the first servers of a swarm already leave room for the jobs that it will hold once it has grown. 1 if no number
-    of such servers holds the model or carries the rate.
+    So the first servers of a swarm already leave room for the jobs that it will hold once it has grown. At least
+    LEAST_RESERVE, which it is too if no number of such servers holds the model or carries the rate.
     """
-    candidates = _candidates(servers, model)
     for doublings in range(_MOST_DOUBLINGS + 1):
         copies = [replace(server, name=f"{server.name}/{copy}") for copy in range(2**doublings) for server in servers]
         try:
-            return choose_reserve(copies, model, arrival_rate, candidates=candidates).reserve
+            plan = choose_reserve(copies, model, arrival_rate, candidates=_candidates(copies, model))
         except CapacityError:
             continue
-    return 1
+        return max(plan.reserve, LEAST_RESERVE)
+    return LEAST_RESERVE
 
 
 def plan_for(placed: Placed) -> Plan | None:
@@ -153,6 +162,12 @@ def plan_for(placed: Placed) -> Plan | None:
     return None
 
 
+def growing(joined_at: Iterable[float], now: float) -> bool:
+    """Whether so many have joined lately that what is best now will soon be another thing."""
+    lately = [joined > now - CALM_SECONDS for joined in joined_at]
+    return sum(lately) > GROWING_SHARE * len(lately)
+
+
 def plan_seconds(joined_at: Iterable[float], now: float) -> float:
     """How long nobody is likely to come or go, from who joined within the last hour: as many go in the long run."""
     came = sum(joined > now - HOUR_SECONDS for joined in joined_at)
@@ -160,12 +175,13 @@ def plan_seconds(joined_at: Iterable[float], now: float) -> float:
 
 
 def _candidates(servers: Sequence[Server], model: ModelShape) -> Sequence[int]:
-    """Values of c to compare: all, or MOST_RESERVES of them."""
+    """Values of c to compare: all, or as many as PLANNED_SERVERS allows."""
     every = reserves(servers, model)
-    if len(every) <= MOST_RESERVES:
+    most = max(FEWEST_RESERVES, PLANNED_SERVERS // len(servers))
+    if len(every) <= most:
         return every
-    ratio = len(every) ** (1 / (MOST_RESERVES - 1))
-    return sorted({round(ratio**step) for step in range(MOST_RESERVES)})
+    ratio = len(every) ** (1 / (most - 1))
+    return sorted({round(ratio**step) for step in range(most)})
 
 
 def decide(

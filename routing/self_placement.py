@@ -7,18 +7,14 @@ by asking the others before it leaves blocks (see Move), not here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from routing.cluster import ModelShape, Server
-from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, join, plan_for, plan_seconds
-from routing.rescue import missing_blocks, rescue
+from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
+from routing.rescue import rescue
 from routing.settings import (
-    CALM_SECONDS,
-    GROWING_SHARE,
-    LEAST_RESERVE,
     LINK_HANDLING_SECONDS,
     QUIET_JOB_RATE,
     TURN_SECONDS,
@@ -46,23 +42,17 @@ def span_to_join(snapshot: Snapshot, me: NodeView, model: Model) -> Span | None:
     nodes = (*_others(snapshot, me), me)
     index = len(nodes) - 1
     placed = _placed(nodes, me, model).with_span(index, None)
-    reserve = max(LEAST_RESERVE, expected_reserve(placed.servers, placed.model, placed.arrival_rate))
-    return join(placed, index, reserve)
+    return join(placed, index, expected_reserve(placed.servers, placed.model, placed.arrival_rate))
 
 
 def next_move(
-    snapshot: Snapshot,
-    me: NodeView,
-    model: Model,
-    load_seconds: float,
-    now: float,
-    missing_before: Collection[int] = (),
+    snapshot: Snapshot, before: Snapshot, me: NodeView, model: Model, load_seconds: float, now: float
 ) -> Stay | Move:
     """Whether this node should host other blocks, and why; ``me`` is what it says of itself at ``now`` (unix seconds).
 
     While blocks are missing, everybody moves at once by the plan that all can compute (see rescue), if they were
-    missing in the snapshot before too (``missing_before``): one announcement may be late. Else only the node whose
-    turn it is moves, and only for speed; ``load_seconds`` is how long it would be away.
+    missing in the snapshot ``before`` too: one announcement may be late. Else only the node whose turn it is moves, and
+    only for speed; ``load_seconds`` is how long it would be away.
     """
     if me.pinned:
         return Stay("its owner has chosen its blocks")
@@ -70,22 +60,24 @@ def next_move(
         return Stay("it is on its way")
     nodes = (*_others(snapshot, me), me)
     index = len(nodes) - 1
-    placed = _placed(nodes, me, model)
-    missing = missing_blocks(placed)
+    missing = _missing(nodes, model)
     if missing:
-        return _rescued(placed, index, nodes) if missing & frozenset(missing_before) else Stay("blocks seem missing")
+        if not missing & _missing((*_others(before, me), me), model):
+            return Stay("blocks seem missing")
+        return _rescued(_placed(nodes, me, model), index, nodes)
     if whose_turn(nodes, now) != me.peer_id:
         return Stay("it is another node's turn")
+    placed = _placed(nodes, me, model)
     plan = plan_for(placed)
-    joined = sum(node.joined_at > now - CALM_SECONDS for node in nodes)
-    if plan is not None and joined > GROWING_SHARE * len(nodes) and forecast(placed).seconds < float("inf"):
+    joined_at = [node.joined_at for node in nodes]
+    if plan is not None and growing(joined_at, now) and forecast(placed).seconds < float("inf"):
         return Stay("the swarm is growing")
-    return decide(placed, index, plan, load_seconds, plan_seconds([node.joined_at for node in nodes], now))
+    return decide(placed, index, plan, load_seconds, plan_seconds(joined_at, now))
 
 
-def missing_in(snapshot: Snapshot, model: Model) -> frozenset[int]:
+def _missing(nodes: tuple[NodeView, ...], model: Model) -> set[int]:
     """Blocks that nobody hosts or is loading."""
-    return frozenset(block for block, count in enumerate(snapshot.claimed(model.blocks)) if count == 0)
+    return set(range(model.blocks)).difference(*(node.claim.blocks() for node in nodes))
 
 
 def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...]) -> Stay | Move:

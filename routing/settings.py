@@ -63,8 +63,10 @@ LEAST_RESERVE = 4
 MOST_PLACES = 64
 """Spans that a node weighs against each other: each costs a run of GCA, 0.1 s among 1,000 nodes."""
 
-MOST_RESERVES = 16
-"""Values of c that a plan compares; where there are more, they are spread evenly by ratio."""
+FEWEST_RESERVES = 16
+PLANNED_SERVERS = 32_000
+"""Values of c that a plan compares, times the servers that it is for: 3 s of GCA. Where there are more values, at least
+the first of these numbers are compared, spread evenly by ratio. Sixteen for all cost 1% of the response time."""
 
 UNMEASURED_SECONDS = 0.001
 """Compute time per token and block of a node that has not measured itself, where nobody else has."""

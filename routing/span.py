@@ -34,6 +34,16 @@ class Span:
         """True if every block of ``other`` is in this span."""
         return self.start <= other.start and other.end <= self.end
 
+    def common(self, other: Span) -> Span | None:
+        """The blocks that are in both; None if there are none."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Span(start, end) if start < end else None
+
+    def without(self, other: Span) -> list[Span]:
+        """The blocks that are not in ``other``: none, one or two spans."""
+        pieces = ((self.start, min(self.end, other.start)), (max(self.start, other.end), self.end))
+        return [Span(start, end) for start, end in pieces if start < end]
+
     def blocks(self) -> range:
         return range(self.start, self.end)
 

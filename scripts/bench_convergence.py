@@ -5,9 +5,9 @@
 Random swarms of 5 to 60 unlike servers join one after the other. Each sees the others as they were when it last read
 the directory (up to 30 s ago) and as they last announced themselves before that (every 10 s, one announcement in twenty
 is lost). Every minute it is one server's turn to decide; it loads for a minute if it moves, keeps the blocks that it
-had before, and leaves blocks only if others that it asks serve them. While many join, nobody moves for speed alone. A
-swarm is at rest once all have had a turn and nobody moved. Written: swarms.csv, convergence.png; printed: the response
-time reached, as a ratio to that of GBP-CR with the best c on the same servers.
+had before, and leaves blocks only if others that it asks serve them. All that they decide is what nodes decide. A swarm
+is at rest once nobody has joined for an hour, all have had a turn since, and nobody moved. Written: swarms.csv,
+convergence.png; printed: the response time reached, as a ratio to that of GBP-CR with the best c on the same servers.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from rich.console import Console
 from rich.progress import track
 
 from routing.cluster import ModelShape, Server, hosted_blocks, total_rate
-from routing.errors import CapacityError
 from routing.gbp_cr import gbp_cr
 from routing.gca import gca
-from routing.moves import Move, Placed, decide, expected_reserve, forecast, join
+from routing.moves import Move, Placed, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
 from routing.reserve import Plan, choose_reserve
+from routing.settings import TURN_SECONDS
 from routing.span import Span
+from swarm_node.settings import LOAD_SECONDS
 
 READ_SECONDS, ANNOUNCE_SECONDS, LOST = 30.0, 10.0, 0.05
-JOIN_SECONDS, TURN_SECONDS, LOAD_SECONDS = 30.0, 60.0, 60.0
-CALM_SECONDS, GROWING_SHARE = 600.0, 0.1
-"""Where more of the servers have joined lately, none moves for speed alone."""
+JOIN_SECONDS = 30.0
 SETTLE_SECONDS = 300.0
 """After the last move; then everybody has seen it."""
 LONGEST_SECONDS = 48 * 3600.0
@@ -125,7 +124,7 @@ class Swarm:
         if time + LOAD_SECONDS <= self.now:
             return span
         before = self.since[member][-2][1] if len(self.since[member]) > 1 else None
-        return None if before is None else _common(before, span)
+        return None if before is None else before.common(span)
 
     def may_leave(self, mover: int, span: Span) -> bool:
         """Whether it has loaded, and the others, asked now, serve the blocks that it would leave."""
@@ -137,17 +136,12 @@ class Swarm:
             for block in self.since[mover][-1][1].blocks()
         )
 
-    def growing(self) -> bool:
-        """Whether so many have joined lately that what is best now will soon be another thing."""
-        lately = sum(self.since[member][0][0] > self.now - CALM_SECONDS for member in self.members)
-        return lately > GROWING_SHARE * len(self.members)
+    def joined_at(self) -> list[float]:
+        return [self.since[member][0][0] for member in self.members]
 
-    def plan(self) -> Plan | None:
-        servers = [self.servers[member] for member in self.members]
-        try:
-            return choose_reserve(servers, self.model, self.arrival_rate)
-        except CapacityError:
-            return None
+    def central_plan(self) -> Plan:
+        """What they are measured by; the arrival rate is what all of these servers carry."""
+        return choose_reserve([self.servers[member] for member in self.members], self.model, self.arrival_rate)
 
 
 class Growth:
@@ -160,6 +154,7 @@ class Growth:
         draw.shuffle(self.newcomers)
         self.joins: list[float] = np.cumsum([draw.expovariate(1 / JOIN_SECONDS) for _ in self.newcomers]).tolist()
         self.plan: Plan | None = None
+        """What servers go by, for so many members."""
         self.planned_for = 0
         self.moves, self.uncovered, self.last_move = 0, 0, 0.0
         self.settled: set[int] = set()
@@ -178,14 +173,14 @@ class Growth:
             swarm.now, turn = turn, turn + TURN_SECONDS
             if swarm.members:
                 self._turn()
-        assert self.plan is not None, "the arrival rate is what these servers carry"
+        central = swarm.central_plan().bounds.lower
         return Result(
             seed,
             len(swarm.members),
             swarm.model.blocks,
             swarm.load,
-            joined / self.plan.bounds.lower,
-            forecast(swarm.seen_by(None)).seconds / self.plan.bounds.lower,
+            joined / central,
+            forecast(swarm.seen_by(None)).seconds / central,
             self.moves / len(swarm.members),
             self.last_move / 3600,
             self.uncovered,
@@ -208,29 +203,26 @@ class Growth:
         """One server decides, and moves if the others let it go."""
         swarm = self.swarm
         if self.planned_for != len(swarm.members):
-            self.plan, self.planned_for = swarm.plan(), len(swarm.members)
+            self.plan, self.planned_for = plan_for(swarm.seen_by(None)), len(swarm.members)
         mover = swarm.random.choice([member for member in swarm.members if member not in self.settled])
         seen = swarm.seen_by(mover)
-        if swarm.growing() and self.plan is not None and forecast(seen).seconds < float("inf"):
+        joined_at = swarm.joined_at()
+        if growing(joined_at, swarm.now) and self.plan is not None and forecast(seen).seconds < float("inf"):
             return
-        decision = decide(seen, swarm.members.index(mover), self.plan, LOAD_SECONDS)
+        lasts = plan_seconds(joined_at, swarm.now)
+        decision = decide(seen, swarm.members.index(mover), self.plan, LOAD_SECONDS, lasts)
         if isinstance(decision, Move) and swarm.may_leave(mover, decision.span):
             before = _uncovered(swarm)
             swarm.since[mover].append((swarm.now, decision.span))
             self.uncovered += max(0, _uncovered(swarm) - before)
             self.moves, self.last_move = self.moves + 1, swarm.now
             self.settled.clear()
-        elif not self.joins and swarm.now - self.last_move > SETTLE_SECONDS:
+        elif lasts == float("inf") and swarm.now - self.last_move > SETTLE_SECONDS:
             self.settled.add(mover)
 
 
 def converge(seed: int) -> Result:
     return Growth(seed).run(seed)
-
-
-def _common(one: Span, other: Span) -> Span | None:
-    start, end = max(one.start, other.start), min(one.end, other.end)
-    return Span(start, end) if start < end else None
 
 
 def _uncovered(swarm: Swarm) -> int:

@@ -35,6 +35,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench_convergence import draw_server
 from paper.clusters import simulated_cluster
 from paper.inputs import synthetic_rtts
 from paper.settings import ARRIVAL_RATE, FAST_SHARE, HANDLING_SECONDS, SERVERS, SIMULATED_MODEL, WARM_UP
@@ -140,15 +141,7 @@ def unlike_cluster(seed: int) -> Cluster:
     draw = random.Random(seed)
     while True:  # until they hold every block one and a half times, with cache for two jobs
         model = ModelShape(draw.choice([24, 32, 40, 60, 80]), 1e9, 0.3e9)
-        servers = tuple(
-            Server(
-                f"server{number}",
-                draw.choice([8, 12, 16, 24, 24, 40, 48, 80]) * 1e9 * draw.uniform(0.6, 0.95),
-                draw.uniform(0.02, 0.3),
-                draw.choice([0.05, 0.1, 0.1, 0.2, 0.3]) * draw.uniform(0.8, 1.2),
-            )
-            for number in range(draw.randint(8, 24))
-        )
+        servers = tuple(draw_server(draw, number) for number in range(draw.randint(8, 24)))
         if sum(hosted_blocks(server, model, 2) for server in servers) >= 1.5 * model.blocks:
             break
     rng = np.random.default_rng(seed)

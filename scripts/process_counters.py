@@ -12,6 +12,9 @@ import trio
 _SOCKET = re.compile(r"\d+ +\d+ +(\S+) +(\S+) .*\bpid=(\d+)")
 _COUNTED = re.compile(r"\bbytes_(sent|received):(\d+)")
 
+ENDED = "ZX"
+"""States of processes that only wait to be noticed by their parents, if at all."""
+
 Sockets = Mapping[tuple[str, str, int], Mapping[str, int]]
 """Bytes 'sent' and 'received' by local address, remote address and process id."""
 
@@ -36,12 +39,18 @@ def moved(before: Sockets, after: Sockets, process_ids: set[int], what: str) -> 
     )
 
 
+def is_running(process_id: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    stat = _stat(process_id)
+    return bool(stat) and stat[0] not in ENDED
+
+
 def children(parents: set[int]) -> set[int]:
     """The processes that these have started and that still run."""
     found = set()
     for path in Path("/proc").glob("[0-9]*"):
         stat = _stat(int(path.name))
-        if stat and int(stat[1]) in parents:
+        if stat and stat[0] not in ENDED and int(stat[1]) in parents:
             found.add(int(path.name))
     return found
 

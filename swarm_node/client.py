@@ -85,7 +85,7 @@ class SwarmClient:
         Nodes are the authority on what is free, and a session should not wait for a reading that changes little.
         """
         age = self._snapshot.age(time.time()) if self._snapshot is not None else math.inf
-        if not max_age < age <= max_age + STALE_SECONDS or max_age == 0:
+        if max_age == 0 or not max_age < age <= max_age + STALE_SECONDS:
             return await self.snapshot(max_age)
         assert self._snapshot is not None
         if not self._renewing:

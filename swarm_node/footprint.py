@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
 from swarm_node.layer_list import LayerList, accepted
 from swarm_node.quiet import quiet
+
+log = logging.getLogger(__name__)
 
 _ATTENTION_TYPES = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -100,21 +103,24 @@ class _RecordingCache(Cache):
 
 
 class _Recorder:
-    """Replaces a block's forward: notes the shapes, and lets a block fail after its attention has run."""
+    """Replaces a block's forward: notes the shapes, and lets a block fail once its attention has left them."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: _RecordingCache) -> None:
         self.width = 0
         self.output_length = 0
+        self._cache = cache
 
-    def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             hidden = args[0] if args else kwargs["hidden_states"]
             self.width = int(hidden.shape[-1])
             try:
                 output = forward(*args, **kwargs)
-            except (RuntimeError, NotImplementedError):
-                # Routing to experts depends on data, which there is none of here. A block that fails before its
-                # attention leaves no shape behind, and then probe() refuses the model.
+            except RuntimeError:
+                if index not in self._cache.elements:
+                    raise
+                # Routing to experts depends on data, which there is none of here; all shapes are known by now.
+                log.debug("block %d fails without data, after its attention", index, exc_info=True)
                 return hidden
             self.output_length = len(output) if isinstance(output, tuple) else 0
             return output
@@ -123,7 +129,8 @@ class _Recorder:
 
 
 def _probe(config: PreTrainedConfig) -> BlockShapes:
-    cache, recorder = _RecordingCache(), _Recorder()
+    cache = _RecordingCache()
+    recorder = _Recorder(cache)
     with quiet(), torch.device("meta"), torch.no_grad():
         # bfloat16 is the one type whose grouped matrix products exist on the meta device.
         model = AutoModelForCausalLM.from_config(
@@ -131,8 +138,8 @@ def _probe(config: PreTrainedConfig) -> BlockShapes:
         )
         model.eval()
         layers = LayerList.find(model)
-        for block in layers:
-            block.forward = recorder.wrap(block.forward)
+        for index, block in enumerate(layers):
+            block.forward = recorder.wrap(index, block.forward)
         hidden = torch.zeros(1, 2, model.get_input_embeddings().weight.shape[1], dtype=torch.bfloat16)
         positions = torch.arange(2)[None]
         forward = layers.owner.forward

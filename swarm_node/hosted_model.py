@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -52,48 +51,16 @@ class HostedModel(ModelCard, Protocol):
     def load(self, span: Span, dtype: torch.dtype, device: str) -> HostedBlocks: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredModel:
-    """A HostedModel with weights in files: see ModelSource."""
+class StoredModel(ModelSource):
+    """A ModelSource as a HostedModel: its weights are in files."""
 
-    source: ModelSource
-
-    @classmethod
-    def open(cls, name: str, revision: str | None = None) -> StoredModel:
-        """Raises what ModelSource.open raises."""
-        return cls(ModelSource.open(name, revision))
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.source.fingerprint
-
-    @property
-    def blocks(self) -> int:
-        return self.source.blocks
-
-    @property
-    def hidden_size(self) -> int:
-        return self.source.hidden_size
-
-    @property
-    def context_length(self) -> int | None:
-        return self.source.context_length
-
-    def resolve_dtype(self, name: str) -> torch.dtype:
-        return self.source.resolve_dtype(name)
-
-    def footprint(self, dtype: torch.dtype) -> Footprint:
-        return self.source.footprint(dtype)
+    __slots__ = ()
 
     def device_name(self, device: str) -> str:
         return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
 
     def fetch(self, span: Span) -> None:
-        fetch_span(self.source, span)
+        fetch_span(self, span)
 
     def load(self, span: Span, dtype: torch.dtype, device: str) -> BlockSpan:
-        return load_span(self.source, span, dtype=dtype, device=device)
+        return load_span(self, span, dtype=dtype, device=device)

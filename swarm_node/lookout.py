@@ -14,7 +14,7 @@ from dht import Directory, Peer
 from routing import NodeView, Snapshot
 from routing.errors import NetworkError, SwarmError
 from routing.moves import Move
-from routing.self_placement import Model, missing_in, next_move
+from routing.self_placement import Model, next_move
 from swarm_node.measured_network import bandwidth, round_trip
 from swarm_node.own_view import OwnView
 from swarm_node.settings import FIRST_MEASURED_PEERS, LOAD_SECONDS, LOOK_SECONDS, MEASURED_PEERS, REMEMBERED_PEERS
@@ -33,7 +33,6 @@ class Lookout:
         self._directory = directory
         self._model = model
         self._own = own
-        self._missing: frozenset[int] = frozenset()
         self._looked = False
         self._round_trips: dict[str, float] = {}
         """The last measured, in seconds, by peer id; the oldest first."""
@@ -43,15 +42,16 @@ class Lookout:
         while True:
             # Nodes that started together must not all look together.
             await trio.sleep(LOOK_SECONDS * random.uniform(0.5, 1.5))
+            before = self.snapshot
             try:
                 self.snapshot = await self._directory.snapshot()
             except NetworkError as error:
                 log.info("could not look at the swarm: %s", error)
                 continue
             await self._measure()
-            missing_before, self._missing = self._missing, missing_in(self.snapshot, self._model)
-            decide = partial(next_move, self.snapshot, self._own.now, self._model, LOAD_SECONDS, time.time())
-            decision = await in_thread(partial(decide, missing_before))
+            decision = await in_thread(
+                partial(next_move, self.snapshot, before, self._own.now, self._model, LOAD_SECONDS, time.time())
+            )
             if isinstance(decision, Move):
                 return decision
             log.debug("staying: %s", decision.reason)

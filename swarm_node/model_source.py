@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
@@ -38,7 +39,7 @@ class ModelSource:
     generation_config: GenerationConfig
 
     @classmethod
-    def open(cls, name_or_path: str, revision: str | None = None) -> ModelSource:
+    def open(cls, name_or_path: str, revision: str | None = None) -> Self:
         """Read config and weight headers; from the Hub, this downloads no weights.
 
         Raises ModelNotFound, NotADecoder or ModelUnsupported, each with one line that says what to do. Blocks for

@@ -16,7 +16,7 @@ from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.lookout import Lookout
 from swarm_node.own_view import OwnView
 from swarm_node.plan import hosting
-from swarm_node.promises import Promises, part_kept, parts_left
+from swarm_node.promises import Promises
 from swarm_node.session_host import SessionHost
 from swarm_node.settings import DRAIN_SECONDS
 from swarm_node.tasks import in_thread
@@ -27,13 +27,14 @@ log = logging.getLogger(__name__)
 class Sessions:
     """Tells who waits for sessions to end, and the node, that one has come or gone."""
 
-    def __init__(self) -> None:
-        self.on_change: Callable[[], None] = lambda: None
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
         self._changed = trio.Event()
 
     def changed(self) -> None:
+        """To be called whenever one has."""
         self._changed.set()
-        self.on_change()
+        self._tell()
 
     async def wait(self) -> None:
         """Return at the next change."""
@@ -80,7 +81,7 @@ class Mover:
                 if not await self._prepared(here, move):
                     continue
                 log.warning("moving to %s", move.reason)
-                kept = part_kept(here, move.span)
+                kept = here.common(move.span)
                 if kept is None:
                     self._own.update(state=NodeState.LOADING, span=move.span)
                     self._host.serve_span(None)
@@ -95,11 +96,11 @@ class Mover:
         others = [node for node in self._lookout.snapshot.claiming() if node.peer_id != self._own.now.peer_id]
         online = [node for node in others if node.state is NodeState.ONLINE]
         loading = [node.claim for node in others if node not in online or node.target] if move.rescues else []
-        if not move.uncovers and not await self._promises.may_leave(parts_left(here, move.span), online, loading):
+        if not move.uncovers and not await self._promises.may_leave(here.without(move.span), online, loading):
             log.info("not moving to %s: nobody else promises to stay", move.reason)
             return False
         try:
-            for piece in parts_left(move.span, here):
+            for piece in move.span.without(here):
                 await in_thread(partial(self._fetch, piece))
         except ModelError as error:
             log.warning("not moving to %s: %s", move.span, error)
@@ -113,7 +114,7 @@ class Mover:
         self._serve(kept, there)
         await self._empty(kept)
         await self._engine.change_blocks(lambda blocks: blocks.keep(kept))
-        for piece in parts_left(there, kept):
+        for piece in there.without(kept):
             loaded = await in_thread(partial(self._load, piece))
             await self._engine.change_blocks(partial(_extend, loaded))
         self._host.serve_span(there)

@@ -101,7 +101,6 @@ class Node:
             lookout = Lookout(peer, directory, _facts(model), own)
             try:
                 async with trio.open_nursery() as nursery:
-                    await self._enter(NodeState.LOADING, own)
                     nursery.start_soon(announcer.run)
                     while await self._host(peer, model, demand, own, lookout):
                         pass
@@ -159,12 +158,11 @@ class Node:
         promises = Promises(peer, model.fingerprint)
         served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
         async with open_engine(blocks, own.now.cache_tokens) as engine, trio.open_nursery() as nursery:
-            sessions = Sessions()
+            sessions = Sessions(
+                lambda: own.update(free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting)
+            )
             host = SessionHost(peer, engine, served, demand, promises, sessions.changed)
             own.backlog = lambda: host.backlog_tokens
-            sessions.on_change = lambda: own.update(
-                free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting
-            )
             mover = Mover(lookout, promises, engine, host, own, sessions, model.fetch, load)
             nursery.start_soon(engine.watch)
             await nursery.start(peer.serve, SESSION_PROTOCOL, host.serve_session)

@@ -43,14 +43,13 @@ class Promises:
 
     def answer(self, asked: Rely, serving: Span | None) -> Relied:
         """Promise to stay on those of the blocks that this node serves, unless it is leaving some of them itself."""
-        nothing = Relied(start=asked.start, end=asked.start)
-        if asked.model != self._model or serving is None:
-            return nothing
-        start, end = max(asked.start, serving.start), min(asked.end, serving.end)
-        if start >= end or any(start < span.end and span.start < end for span in self._leaving):
-            return nothing
-        self._given.append(_Promise(Span(start, end), trio.current_time() + PROMISE_SECONDS))
-        return Relied(start=start, end=end)
+        promised: Span | None = None
+        if asked.model == self._model and serving is not None and asked.start < asked.end:
+            promised = serving.common(Span(asked.start, asked.end))
+        if promised is None or any(promised.common(span) for span in self._leaving):
+            return Relied(start=asked.start, end=asked.start)
+        self._given.append(_Promise(promised, trio.current_time() + PROMISE_SECONDS))
+        return Relied(start=promised.start, end=promised.end)
 
     def stop_leaving(self) -> None:
         """The move is over: from now on promises are given again."""
@@ -63,11 +62,7 @@ class Promises:
         """
         now = trio.current_time()
         self._given = [promise for promise in self._given if promise.until > now]
-        if any(
-            promise.span.start < span.end and span.start < promise.span.end
-            for promise in self._given
-            for span in leaving
-        ):
+        if any(promise.span.common(span) for promise in self._given for span in leaving):
             return False
         self._leaving = tuple(leaving)
         try:
@@ -80,7 +75,7 @@ class Promises:
         return all(granted)
 
     async def _covered(self, span: Span, nodes: Sequence[NodeView], loading: Sequence[Span]) -> bool:
-        hosts = [node for node in nodes if node.span.start < span.end and span.start < node.span.end]
+        hosts = [node for node in nodes if node.span.common(span)]
         asked = random.sample(hosts, min(len(hosts), PROMISERS))
         promised: Counter[int] = Counter()
 
@@ -112,15 +107,3 @@ class Promises:
         if not isinstance(answer, Relied):
             raise SwarmError(f"answered '{answer.type}' to 'rely'")
         return answer
-
-
-def parts_left(here: Span, there: Span) -> list[Span]:
-    """The blocks of ``here`` that are not in ``there``: none, one or two spans."""
-    pieces = ((here.start, min(here.end, there.start)), (max(here.start, there.end), here.end))
-    return [Span(start, end) for start, end in pieces if start < end]
-
-
-def part_kept(here: Span, there: Span) -> Span | None:
-    """The blocks that both spans hold."""
-    start, end = max(here.start, there.start), min(here.end, there.end)
-    return Span(start, end) if start < end else None

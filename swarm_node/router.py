@@ -78,9 +78,8 @@ class Router:
         view = self._backlog.adjusted(self._ledger.adjusted(snapshot), time.time())
         if places is not None:
             view = replace(view, nodes=tuple(_as_seen_in_line(node, places) for node in view.nodes))
-
-        oldest = time.time() - DOUBT_SECONDS
-        doubted = () if places else {node.peer_id for node in view.nodes if self._ledger.known_at(node) < oldest}
+        oldest = time.time() - DOUBT_SECONDS if places is None else -math.inf
+        doubted = {node.peer_id for node in view.nodes if self._ledger.known_at(node) < oldest}
 
         def fastest(excluded: Collection[str]) -> tuple[Hop, ...]:
             return fastest_chain(view, self._blocks, shape, self.round_trips.one_way, excluded, self._rng, doubted)
@@ -136,20 +135,23 @@ class Router:
         for peer_id, blocks in hold.blocks:
             self._ledger.opened(peer_id, blocks * hold.shape.max_tokens, hold.asked_at)
             if peer_id in backlogs:
+                prompt = blocks * hold.shape.prompt_tokens
+                self._backlog.over(peer_id, prompt)
                 self._backlog.told(peer_id, backlogs[peer_id], now)
-                self._backlog.sent(peer_id, blocks * hold.shape.prompt_tokens, math.nextafter(now, math.inf))
+                self._backlog.sent(peer_id, prompt, now)
 
     def refused(self, hold: Hold) -> None:
         """It has not, and holds nothing."""
         for peer_id, blocks in hold.blocks:
             self._ledger.refused(peer_id, blocks * hold.shape.max_tokens)
-            self._backlog.withdrawn(peer_id, blocks * hold.shape.prompt_tokens, hold.asked_at)
+            self._backlog.over(peer_id, blocks * hold.shape.prompt_tokens)
 
     def closed(self, hold: Hold) -> None:
         """The chain has ended."""
         now = time.time()
         for peer_id, blocks in hold.blocks:
             self._ledger.released(peer_id, blocks * hold.shape.max_tokens, now)
+            self._backlog.over(peer_id, blocks * hold.shape.prompt_tokens)
 
     def full(self, peer_id: str, free_tokens: int | None) -> None:
         """The peer has refused a session, and said what is free."""

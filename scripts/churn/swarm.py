@@ -16,10 +16,10 @@ from itertools import count
 from operator import or_
 
 from routing.cluster import ModelShape, Server, hosted_blocks
-from routing.moves import Move, Placed, decide, forecast, plan_for, plan_seconds
+from routing.moves import Move, Placed, decide, forecast, growing, plan_for, plan_seconds
 from routing.rescue import Rescue, missing_blocks, rescue
 from routing.reserve import Plan
-from routing.settings import CALM_SECONDS, GROWING_SHARE, HOUR_SECONDS, TURN_SECONDS
+from routing.settings import HOUR_SECONDS, TURN_SECONDS
 from routing.span import Span
 from swarm_node.settings import ANNOUNCE_SECONDS, DRAIN_SECONDS, LOAD_SECONDS, LOOK_SECONDS, RECORD_SECONDS
 
@@ -70,8 +70,7 @@ class Member:
             return self.span
         if self.before is None:
             return None
-        start, end = max(self.before.start, self.span.start), min(self.before.end, self.span.end)
-        return Span(start, end) if start < end else None
+        return self.before.common(self.span)
 
 
 @dataclass(slots=True)
@@ -218,13 +217,12 @@ class Swarm:
     def turn(self, member: Member) -> bool:
         """Let a server move for speed, unless blocks are missing or many have just joined; says whether it does."""
         seen, placed = self.seen_by(member)
-        lately = sum(other.joined_at > self.now - CALM_SECONDS for other in seen)
+        joined_at = [other.joined_at for other in seen]
         now = forecast(placed)
-        growing = lately > GROWING_SHARE * len(seen) and now.seconds < float("inf")
-        if member.loaded_at > self.now or now.missing or growing:
+        unsettled = growing(joined_at, self.now) and now.seconds < float("inf")
+        if member.loaded_at > self.now or now.missing or unsettled:
             return False
-        stands = plan_seconds((other.joined_at for other in seen), self.now)
-        decision = decide(placed, len(seen) - 1, plan_of(placed), LOAD_SECONDS, stands)
+        decision = decide(placed, len(seen) - 1, plan_of(placed), LOAD_SECONDS, plan_seconds(joined_at, self.now))
         return isinstance(decision, Move) and self._move(member, decision.span, Why.SPEED)
 
     def _move(self, member: Member, span: Span, why: Why) -> bool:

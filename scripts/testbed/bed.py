@@ -96,7 +96,7 @@ def run(
     card = EmulatedCard(cluster.shape)
     hosts = [host for host, span in enumerate(placed.spans) if span is not None]
     choosing = options.self_organised and placed.may_choose
-    specs = [(host, _node(network, cluster, card, placed, options, host)) for host in hosts]
+    specs = [(host, _node(network, cluster, card, placed, options, choosing, host)) for host in hosts]
     with Forker() as forker, NodeProcesses(forker, network, folder) as nodes:
         nodes.start(specs, 1 if choosing else AT_ONCE)
         spans: list[Span | None] = [None] * len(placed.spans)
@@ -119,7 +119,13 @@ def run(
 
 
 def _node(
-    network: Network, cluster: Cluster, card: EmulatedCard, placed: Placed, options: Options, host: int
+    network: Network,
+    cluster: Cluster,
+    card: EmulatedCard,
+    placed: Placed,
+    options: Options,
+    choosing: bool,
+    host: int,
 ) -> NodeSpec:
     return NodeSpec(
         card=card,
@@ -128,7 +134,7 @@ def _node(
         memory_bytes=placed.memory_bytes[host],
         identity=Path(),
         host=network.address(host),
-        blocks=None if options.self_organised and placed.may_choose else placed.spans[host],
+        blocks=None if choosing else placed.spans[host],
         initial_peers=(),
     )
 

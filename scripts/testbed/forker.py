@@ -6,7 +6,6 @@ its standard input and answers with one. When that ends, whatever happened to th
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -26,15 +25,13 @@ import typer
 from pydantic import TypeAdapter
 
 from routing.errors import SwarmError
-from testbed import clients, node
+from testbed import clients, node, wan_namespaces
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
 OUTPUT, ERRORS = _WRITTEN = ("output.txt", "errors.txt")
-_NAMESPACES = Path("/run/netns")
-_CLONE_NEWNET = 0x40000000
 _FOLDERS = Path(__file__).resolve().parents[2], Path(__file__).resolve().parents[1]
 
 
@@ -172,7 +169,7 @@ def _become(program: Program, others: Sequence[int]) -> NoReturn:
             os.close(descriptor)
         os.setsid()
         if program.namespace is not None:
-            _enter(program.namespace)
+            wan_namespaces.enter(program.namespace)
         _redirect(program.folder)
         os.environ["XDG_CACHE_HOME"] = str(program.folder)
         # Python's own generator sees to it by itself that two copies do not draw the same.
@@ -200,13 +197,6 @@ def _redirect(folder: Path) -> None:
     for target, descriptor in enumerate(opened):
         os.dup2(descriptor, target)
         os.close(descriptor)
-
-
-def _enter(namespace: str) -> None:
-    descriptor = os.open(_NAMESPACES / namespace, os.O_RDONLY | os.O_CLOEXEC)
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {namespace}")
-    os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -149,14 +149,21 @@ def _open_tun() -> int:
 def _inside(namespace: str) -> Iterator[None]:
     """This thread and the programs that it starts are in the namespace meanwhile."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    there = os.open(_FOLDER / namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _enter(there)
+        enter(namespace)
         yield
     finally:
         _enter(home)
-        os.close(there)
         os.close(home)
+
+
+def enter(namespace: str) -> None:
+    """Take this thread and the programs that it starts there, for good. Raises NamespaceError."""
+    descriptor = os.open(_FOLDER / namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _enter(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _enter(descriptor: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from dht import Identity, Peer, open_peer
+from process_counters import is_running
 from routing import NodeState, NodeView, Span
 
 LOOPBACK = "127.0.0.1"
@@ -84,31 +85,7 @@ def python(code: str, identity_path: Path, *arguments: str) -> Iterator[subproce
             process.kill()
 
 
-def children(parent: int) -> set[int]:
-    """The live child processes of ``parent``."""
-    found = set()
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdecimal():
-            state, parent_id = _stat(int(directory.name))
-            if parent_id == parent and state != "Z":
-                found.add(int(directory.name))
-    return found
-
-
-def is_running(process_id: int) -> bool:
-    return _stat(process_id)[0] not in ("", "Z", "X")
-
-
 async def until_ended(process_ids: set[int]) -> None:
     """Return when none of the processes runs any more; the caller sets the deadline."""
     while any(is_running(process_id) for process_id in process_ids):
         await trio.sleep(0.01)
-
-
-def _stat(process_id: int) -> tuple[str, int]:
-    try:
-        text = Path(f"/proc/{process_id}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return "", 0
-    state, parent, *_ = text.rpartition(")")[2].split()
-    return state, int(parent)

@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from dht import Identity, open_peer
+from process_counters import children
 from routing.errors import DaemonError, PortTaken, UsageError
-from tests.dht.peers import LOOPBACK, children, in_trio, local_peer, python, until_ended
+from tests.dht.peers import LOOPBACK, in_trio, local_peer, python, until_ended
 
 HOLD_A_PEER = """
     import sys, threading
@@ -92,7 +93,7 @@ async def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
 async def test_the_death_of_the_daemon_ends_the_peer(tmp_path: Path) -> None:
     async def kill_the_daemon() -> None:
         async with local_peer(tmp_path / "key"):
-            (daemon,) = children(os.getpid())
+            (daemon,) = children({os.getpid()})
             os.kill(daemon, signal.SIGKILL)
             await trio.sleep_forever()
 
@@ -105,7 +106,7 @@ async def test_an_error_of_the_body_comes_out_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         async with local_peer(tmp_path / "key"):
             raise ZeroDivisionError
-    assert not children(os.getpid())
+    assert not children({os.getpid()})
 
 
 @in_trio(20)
@@ -114,14 +115,14 @@ async def test_a_cancelled_start_leaves_nothing_behind(tmp_path: Path) -> None:
         with trio.move_on_after(seconds):
             async with local_peer(tmp_path / "key"):
                 await trio.sleep_forever()
-        assert not children(os.getpid())
+        assert not children({os.getpid()})
 
 
 @pytest.mark.parametrize(("where", "moment"), [("main", "starting"), ("main", "started"), ("thread", "started")])
 def test_a_killed_process_leaves_no_daemon(tmp_path: Path, where: str, moment: str) -> None:
     async def main(owner: int) -> None:
         with trio.fail_after(10):
-            while not (daemons := children(owner)):
+            while not (daemons := children({owner})):
                 await trio.sleep(0.01)
         os.kill(owner, signal.SIGKILL)
         with trio.fail_after(2):
@@ -171,7 +172,7 @@ def test_a_long_path_for_temporary_files_does_no_harm(tmp_path: Path, monkeypatc
 def test_opening_and_closing_peers_leaks_nothing(tmp_path: Path) -> None:
     def held() -> tuple[int, list[str], set[int]]:
         threads = [thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio thread")]
-        return len(os.listdir("/proc/self/fd")), threads, children(os.getpid())
+        return len(os.listdir("/proc/self/fd")), threads, children({os.getpid()})
 
     @in_trio(20)
     async def open_and_close() -> None:

@@ -33,11 +33,15 @@ def test_prompts_queue_up_behind_each_other() -> None:
     assert ahead(backlog, now=1.5) == 150
 
 
-def test_a_prompt_that_was_refused_does_not_count() -> None:
+def test_a_prompt_that_was_refused_or_whose_session_has_ended_does_not_count() -> None:
     backlog = Backlog(RECORD_SECONDS)
     backlog.sent("a", 100, now=1.0)
-    backlog.withdrawn("a", 100, at=1.0)
-    assert ahead(backlog, now=1.0) == 0
+    backlog.sent("a", 50, now=1.0)
+    backlog.over("a", 100)
+    assert ahead(backlog, now=1.0) == 50
+    backlog.over("a", 100)
+    backlog.over("b", 100)
+    assert ahead(backlog, now=1.0) == 50
 
 
 @pytest.mark.parametrize("now", [-5.0, 0.0])

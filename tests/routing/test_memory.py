@@ -24,3 +24,17 @@ def test_a_bad_range_of_blocks_is_refused(text: str) -> None:
 
 def test_a_range_of_blocks_reads_as_it_is_written() -> None:
     assert str(Span.parse("3:7")) == "3:7"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "left", "kept"),
+    [
+        (Span(0, 4), Span(2, 6), [Span(0, 2)], Span(2, 4)),
+        (Span(2, 6), Span(0, 4), [Span(4, 6)], Span(2, 4)),
+        (Span(0, 6), Span(2, 4), [Span(0, 2), Span(4, 6)], Span(2, 4)),
+        (Span(2, 4), Span(0, 6), [], Span(2, 4)),
+        (Span(0, 2), Span(4, 6), [Span(0, 2)], None),
+    ],
+)
+def test_a_move_keeps_what_both_spans_share(here: Span, there: Span, left: list[Span], kept: Span | None) -> None:
+    assert (here.without(there), here.common(there)) == (left, kept)

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from dht import Identity, Stream, open_peer
+from process_counters import children, is_running
 from routing import NodeState, Snapshot, Span
 from routing.errors import StreamClosed
 from swarm_node import AutoSwarmModelForCausalLM
@@ -45,31 +46,16 @@ def lasting(path: Path) -> Iterator[LocalSwarm]:
         yield swarm
 
 
-def children(pid: int) -> set[int]:
-    """Process ids of all descendants."""
-    parents: dict[int, int] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            parents[int(status.parent.name)] = int(fields[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
+def descendants(pid: int) -> set[int]:
+    """All processes that it has started, and that these have."""
+    found: set[int] = set()
+    while more := children(found | {pid}) - found:
         found |= more
-    return found - {pid}
+    return found
 
 
 def running(pids: set[int]) -> set[int]:
-    return {pid for pid in pids if _state(pid) not in ("", "Z")}
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
+    return {pid for pid in pids if is_running(pid)}
 
 
 async def snapshot_when(path: Path, address: str, seconds: float, nodes: int) -> Snapshot:
@@ -85,7 +71,7 @@ async def snapshot_when(path: Path, address: str, seconds: float, nodes: int) ->
 
 def test_a_killed_node_takes_its_daemon_with_it_and_fades_from_the_swarm(path: Path, pair: LocalSwarm) -> None:
     victim = pair.nodes[1]
-    daemons = children(victim.process.pid)
+    daemons = descendants(victim.process.pid)
     assert daemons
     killed_at = time.monotonic()
     victim.kill()
@@ -100,7 +86,7 @@ def test_a_killed_node_takes_its_daemon_with_it_and_fades_from_the_swarm(path: P
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_node_leaves_at_once_and_whole(path: Path, pair: LocalSwarm, ending: signal.Signals) -> None:
     leaver = pair.nodes[1]
-    daemons = children(leaver.process.pid)
+    daemons = descendants(leaver.process.pid)
     leaver.process.send_signal(ending)
     assert leaver.process.wait(10) == 0
     assert not running(daemons)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import trio
 
 from routing import Span
 from swarm_node.messages import Rely
-from swarm_node.promises import part_kept, parts_left
 from tests.dht.peers import in_trio, view_of
 from tests.swarm_node.members import MODEL, Member, members
 
@@ -64,17 +62,3 @@ async def test_a_dead_host_promises_nothing(tmp_path: Path) -> None:
 async def test_a_host_of_another_model_promises_nothing(tmp_path: Path) -> None:
     async with members(tmp_path, [Span(0, 4)]) as (one,):
         assert one.promises.answer(Rely(model="another", start=0, end=4), Span(0, 4)).end == 0
-
-
-@pytest.mark.parametrize(
-    ("here", "there", "left", "kept"),
-    [
-        (Span(0, 4), Span(2, 6), [Span(0, 2)], Span(2, 4)),
-        (Span(2, 6), Span(0, 4), [Span(4, 6)], Span(2, 4)),
-        (Span(0, 6), Span(2, 4), [Span(0, 2), Span(4, 6)], Span(2, 4)),
-        (Span(2, 4), Span(0, 6), [], Span(2, 4)),
-        (Span(0, 2), Span(4, 6), [Span(0, 2)], None),
-    ],
-)
-def test_a_move_keeps_what_both_spans_share(here: Span, there: Span, left: list[Span], kept: Span | None) -> None:
-    assert (parts_left(here, there), part_kept(here, there)) == (left, kept)
