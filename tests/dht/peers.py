@@ -73,7 +73,11 @@ def python(code: str, identity_path: Path, *arguments: str) -> Iterator[subproce
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), str(identity_path), *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(identity_path.parent)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "scripts"))),
+            "TMPDIR": str(identity_path.parent),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,6 +87,15 @@ def python(code: str, identity_path: Path, *arguments: str) -> Iterator[subproce
             yield process
         finally:
             process.kill()
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    """What the process prints next; if it ends instead, the test fails with its last words."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    line = process.stdout.readline()
+    assert line, process.stderr.read()
+    return line.strip()
 
 
 async def until_ended(process_ids: set[int]) -> None:

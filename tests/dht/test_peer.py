@@ -15,7 +15,7 @@ from dht import Identity, Stream
 from dht.peer import _published
 from dht.table import _check_clock
 from routing.errors import ClockSkew, PeerUnreachable, UsageError
-from tests.dht.peers import LOOPBACK, in_trio, local_peer, python, view_of
+from tests.dht.peers import LOOPBACK, in_trio, local_peer, next_line, python, view_of
 
 PROTOCOL = "/swarm-test/1"
 MODEL = "fingerprint"
@@ -242,8 +242,7 @@ async def test_a_killed_node_fades_when_its_record_expires(tmp_path: Path) -> No
     async with local_peer(tmp_path / "alice") as alice:
         directory = alice.directory(MODEL)
         with python(ANNOUNCE_AND_WAIT, tmp_path / "bob", alice.addresses[0]) as process:
-            assert process.stdout is not None
-            assert (await trio.to_thread.run_sync(process.stdout.readline)).strip()
+            await trio.to_thread.run_sync(next_line, process)
             assert len((await directory.snapshot()).nodes) == 1
             os.kill(process.pid, signal.SIGKILL)
             with trio.fail_after(6):
