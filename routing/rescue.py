@@ -36,7 +36,8 @@ def missing_blocks(placed: Placed) -> frozenset[int]:
     """Blocks that no server hosts.
 
     A record may be late: act on what was missing already when the directory was read one announcement period before.
-    By then the records of others that vanished at the same moment have faded too.
+    By then the records of others that vanished at the same moment have faded too. Where servers were asked (see doubt)
+    there is no need to wait.
     """
     return frozenset(block for block, count in enumerate(placed.replicas()) if count == 0)
 

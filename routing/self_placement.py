@@ -7,11 +7,13 @@ by asking the others before it leaves blocks (see Move), not here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from routing.cluster import ModelShape, Server
+from routing.doubt import without
 from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
 from routing.rescue import rescue
 from routing.settings import (
@@ -46,25 +48,35 @@ def span_to_join(snapshot: Snapshot, me: NodeView, model: Model) -> Span | None:
 
 
 def next_move(
-    snapshot: Snapshot, before: Snapshot, me: NodeView, model: Model, load_seconds: float, now: float
+    snapshot: Snapshot,
+    before: Snapshot,
+    me: NodeView,
+    model: Model,
+    load_seconds: float,
+    now: float,
+    gone: Collection[str] = (),
 ) -> Stay | Move:
     """Whether this node should host other blocks, and why; ``me`` is what it says of itself at ``now`` (unix seconds).
 
-    While blocks are missing, everybody moves at once by the plan that all can compute (see rescue), if they were
-    missing in the snapshot ``before`` too: one announcement may be late. Else only the node whose turn it is moves, and
-    only for speed; ``load_seconds`` is how long it would be away.
+    While blocks are missing, everybody moves at once by the plan that all can compute (see rescue): if some were
+    missing in the snapshot ``before`` too, as one announcement may be late, or if those that hosted them are among
+    ``gone``, the peer ids of nodes in the snapshot that do not answer (see doubt). ``before`` is without those that
+    were known to be gone then. Else only the node whose turn it is moves, and only for speed; ``load_seconds`` is how
+    long it would be away.
     """
     if me.pinned:
         return Stay("its owner has chosen its blocks")
     if not _settled(me):
         return Stay("it is on its way")
-    nodes = (*_others(snapshot, me), me)
+    nodes = (*_others(without(snapshot, gone), me), me)
     index = len(nodes) - 1
     missing = _missing(nodes, model)
     if missing:
-        if not missing & _missing((*_others(before, me), me), model):
+        unrecorded = _missing((*_others(snapshot, me), me), model)
+        faded = bool(unrecorded and _missing((*_others(before, me), me), model))
+        if not faded and missing == unrecorded:
             return Stay("blocks seem missing")
-        return _rescued(_placed(nodes, me, model), index, nodes)
+        return _rescued(_placed(nodes, me, model), index, nodes, faded)
     if whose_turn(nodes, now) != me.peer_id:
         return Stay("it is another node's turn")
     placed = _placed(nodes, me, model)
@@ -80,10 +92,14 @@ def _missing(nodes: tuple[NodeView, ...], model: Model) -> set[int]:
     return set(range(model.blocks)).difference(*(node.claim.blocks() for node in nodes))
 
 
-def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...]) -> Stay | Move:
+def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...], faded: bool) -> Stay | Move:
+    """``faded``: blocks are missing by the records alone, which is what everybody sees."""
     able = {place for place, node in enumerate(nodes) if not node.pinned}
     settled = {place for place in able if _settled(nodes[place])}
     plan = rescue(placed, settled, able - settled)
+    if plan.last_resort and not faded:
+        # Others may reach whom this node cannot, and go on: it must not leave blocks to nobody by itself.
+        return Stay("all would have to start afresh, but the records of those that do not answer have not faded")
     span = plan.moves.get(index)
     if span is None or span == nodes[index].span:
         return Stay("others take the blocks that are missing, or nobody can")

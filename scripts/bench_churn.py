@@ -1,6 +1,6 @@
 """What a swarm does when servers vanish, come and go, and when more jobs come.
 
-    python scripts/bench_churn.py [--swarms 200] [--days 3] [--rates 20] [--out build/bench_churn]
+    python scripts/bench_churn.py [--swarms 200] [--days 3] [--rates 20] [--apart 0] [--out build/bench_churn]
 
 *vanish*: random swarms as in bench_convergence are where a central planner would place them, and 30% of the servers
 crash at once; other 30% are drawn until blocks go missing that the memory of those left suffices for. Measured: the
@@ -12,6 +12,9 @@ response time beside that of a central plan for whoever is there at each moment.
 *rate*: jobs come twice as often from one moment to the next, and servers take turns until none moves.
 
 Everybody knows the others by records that are up to 6 s old; one announcement in twenty is lost (see scripts/churn).
+Who crashed does not answer, and whoever asks waits for as long as a node would; who is there answers at once. A server
+reaches one more of the others at each look, and says nothing of those that it never reached (--apart: a share of the
+pairs).
 Written: vanish.csv, day.csv, rate.csv, churn.png.
 """
 
@@ -34,12 +37,20 @@ from rich.console import Console
 from rich.progress import track
 
 from churn.day import Day, day
+from churn.member import Pace
 from churn.rate import Doubled, double
-from churn.swarm import Pace
 from churn.vanish import Vanished, vanish
-from swarm_node.settings import ANNOUNCE_SECONDS, LOOK_SECONDS, RECORD_SECONDS
+from swarm_node.settings import ANNOUNCE_SECONDS, LOOK_SECONDS, OVERDUE_SECONDS, RECORD_SECONDS
 
-PACES = (Pace(), Pace(announce=ANNOUNCE_SECONDS / 2, record=RECORD_SECONDS / 2, look=LOOK_SECONDS / 2))
+PACES = (
+    Pace(),
+    Pace(
+        announce=ANNOUNCE_SECONDS / 2,
+        record=RECORD_SECONDS / 2,
+        look=LOOK_SECONDS / 2,
+        overdue=OVERDUE_SECONDS / 2,
+    ),
+)
 """As nodes have it, and twice as often."""
 MEMORY_FACTORS = (1.5, 3.0, 6.0)
 GOAL_SECONDS = 3 * ANNOUNCE_SECONDS
@@ -53,6 +64,7 @@ def main(
     days: Annotated[int, typer.Option(min=0, help="Simulated days.")] = 3,
     hours: Annotated[float, typer.Option(min=0.1, help="Length of a day.")] = 24.0,
     rates: Annotated[int, typer.Option(min=0, help="Random swarms whose rate doubles.")] = 20,
+    apart: Annotated[float, typer.Option(min=0, max=1, help="Share of the pairs that never reach each other.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the first one of each.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_churn"),
@@ -63,12 +75,17 @@ def main(
     with ProcessPoolExecutor(workers) as pool:
         vanished = [
             _measured(
-                pool, f"vanish, announced every {pace.announce:g} s", vanish, range(seed, seed + swarms), pace=pace
+                pool,
+                f"vanish, announced every {pace.announce:g} s",
+                vanish,
+                range(seed, seed + swarms),
+                pace=pace,
+                apart=apart,
             )
             for pace in PACES
         ]
         doubled = _measured(pool, "rate", double, range(seed, seed + rates))
-        spent = _measured(pool, "day", day, range(seed, seed + days), factors, hours=hours)
+        spent = _measured(pool, "day", day, range(seed, seed + days), factors, hours=hours, apart=apart)
     for name, results in (("vanish", list(chain(*vanished))), ("day", spent), ("rate", doubled)):
         _write(results, out / f"{name}.csv")
     for some in vanished:

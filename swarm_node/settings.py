@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # --- The model and its files -----------------------------------------------------------------------------------------
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 """Part of every model fingerprint: nodes that speak another protocol count as nodes of another model."""
 
 FINGERPRINT_PIECES = 8
@@ -30,6 +30,17 @@ SELF_CHECK_TOLERANCE_EXACT = 1e-3
 
 SELF_CHECK_TOLERANCE_ROUGH = 0.05
 """The same for the median token in bfloat16 and float16, whose rounding alone shows up to 0.01."""
+
+PACKED_ROWS = 16
+"""Rows that oneDNN orders a weight for: with 16, one row is as fast as with 1, and eight are faster."""
+
+WIDENED_ROWS = 4
+WIDENED_COLUMNS = 512
+"""From so many rows on, half precision is computed in float32 where the processor cannot, so many columns of the
+weight at a time: their float32 copy stays in its cache."""
+
+INT8_ROWS = 8
+"""Up to so many rows are multiplied by weights in 8 bits as they are; for more, weights are made float32 first."""
 
 DECODE_TOKENS_MAX = 16
 """A step of at most so many tokens counts as a decode and goes first: one token, or a few that are being verified."""
@@ -59,10 +70,29 @@ MEASURE_PREFILL_TOKENS = 64
 MEASURE_HISTORY_TOKENS = 128
 """Tokens in the cache before decode steps are measured."""
 
+# --- Prefix reuse ----------------------------------------------------------------------------------------------------
+
+PREFIX_TOKENS = 64
+"""Tokens between two beginnings of a session that can be found again. What is left over is computed once more: half of
+this on average, which takes a decode's time or two."""
+
+PREFIX_KEY_BYTES = 16
+"""Of the hash that names a beginning: nobody finds two of the same name by chance."""
+
+PREFIX_KEYS_MAX = 256
+"""Beginnings that a session names: 16,384 tokens, in half of a frame header."""
+
+PREFIXES_MAX = 256
+"""Sessions whose beginnings a node keeps: as many are looked through whenever a session opens, in about 0.5 ms."""
+
+PREFIX_IDLE_SECONDS = 600.0
+"""For which a beginning is kept that nobody uses: a person's pause in a conversation."""
+
 # --- Frames ----------------------------------------------------------------------------------------------------------
 
 MAX_HEADER_BYTES = 8192
-"""Longest frame header read. The largest, an `open` with sixteen addresses of the next hop, has about 2 KiB."""
+"""Longest frame header read. The largest, an `open` with sixteen addresses of the next hop and PREFIX_KEYS_MAX keys,
+has about 6 KiB."""
 
 MAX_PAYLOAD_BYTES = 64 * 2**20
 """Longest tensor read: 512 tokens of a model 16,384 wide in float32 take half of it."""
@@ -149,6 +179,9 @@ REFUSALS = 3
 MAX_TICKETS = 32
 """Nodes at which one session waits. The first of them to have room serve it, so more would hardly be sooner."""
 
+SERVED_REMEMBERED = 256
+"""Beginnings of which a client remembers the chain: those of the sessions that it had lately."""
+
 WAITING_SNAPSHOT_SECONDS = 10.0
 """Between two looks of a waiting session at the directory: nodes with room tell it themselves, others may have come."""
 
@@ -163,6 +196,26 @@ PATIENCE_SECONDS = 1.0
 
 ASSUMED_HOP_SECONDS = 0.02
 """What a hop to a node is taken to cost before it was measured; half of this is a typical one-way delay in Europe."""
+
+# --- Guessing ahead ------------------------------------------------------------------------------------------------
+
+LONGEST_INDEXED = 4
+"""Longest run of tokens whose earlier occurrence is looked up; a match is followed further back from there."""
+
+LONGEST_MATCH = 8
+"""Tokens that occurred before; a longer match makes a guess no surer."""
+
+STEPS_REMEMBERED = 7
+"""Times of steps whose median counts: one that met a failure or a busy moment says nothing of the next."""
+
+GUESSES_REMEMBERED = 20
+"""About so many guesses make a rate: texts turn from copying to inventing, and back, within a few sentences."""
+
+GUESSES_WORTH = 1.05
+"""Gain in tokens a second below which no guess is verified: nodes compute wrong ones in vain while others wait."""
+
+ONE_MORE_GUESS_WORTH = 1.01
+"""What one guess more must add, for the same reason."""
 
 # --- A node --------------------------------------------------------------------------------------------------------
 
@@ -180,6 +233,22 @@ DEMAND_SECONDS = 180.0
 
 LOOK_SECONDS = 6.0
 """Between two looks of a node at the others: as often as they announce themselves."""
+
+OVERDUE_SECONDS = 1.25 * ANNOUNCE_SECONDS
+"""A record that was not renewed for so long is overdue: an announcement was lost, or its node is gone. The quarter is
+for clocks that differ and for a slow hash table; if it is too short, a node is asked that is there."""
+
+ASK_SECONDS = 1.0
+"""For an overdue node to say that it is there. A new connection to the other end of the world takes longer, and so a
+node that is silent is asked again."""
+
+ASK_AGAIN_SECONDS = 3.0
+"""For its answer then, and for those of others that may have crashed with it: ten round trips round the world. With
+ASK_SECONDS, LOOK_SECONDS and OVERDUE_SECONDS that makes 17.5 s until all know of a crash: less than three
+announcements."""
+
+ASKED_PEERS = 64
+"""Peers that are asked at once; in a larger swarm those whose blocks the fewest host."""
 
 FIRST_MEASURED_PEERS = 8
 MEASURED_PEERS = 1

@@ -9,7 +9,8 @@ from itertools import count
 from statistics import mean
 
 from bench_convergence import best_rate, draw_server
-from churn.swarm import Member, Why, placed_by_plan, plan_of, suffices
+from churn.member import USUAL_PACE, Member
+from churn.swarm import Why, placed_by_plan, plan_of, suffices
 from routing.cluster import ModelShape, Server, hosted_blocks
 from routing.moves import Placed, forecast, join
 
@@ -52,7 +53,7 @@ class Day:
     rescue_moves: int = 0
     fresh_starts: int = 0
     needless: int = 0
-    """Of the moves to rescue, those while all blocks were hosted: records were late."""
+    """Of the moves to rescue, those while all blocks were hosted: a record was late, and its server not reached."""
     refused: int = 0
     uncovered: int = 0
 
@@ -60,7 +61,7 @@ class Day:
 class Volunteers:
     """Servers that come and go, and what is measured of them."""
 
-    def __init__(self, seed: int, factor: float, hours: float) -> None:
+    def __init__(self, seed: int, factor: float, hours: float, apart: float) -> None:
         self.day = Day(seed, factor, hours)
         self.draw = random.Random(seed)
         blocks, cache = self.draw.choice([32, 40, 60, 80]), self.draw.choice([0.03, 0.1])
@@ -71,7 +72,7 @@ class Volunteers:
         self.numbers = count()
         servers = [self._server() for _ in range(PRESENT)]
         best = best_rate(servers, self.model)
-        self.swarm = placed_by_plan(self.model, servers, LOAD * best, seed)
+        self.swarm = placed_by_plan(self.model, servers, LOAD * best, seed, USUAL_PACE, apart)
         self.reserve = 1
         self.ratios: list[tuple[float, float]] = []
         """Response time as a ratio to the central plan's, and for how long."""
@@ -169,5 +170,5 @@ def _quantile(weighted: list[tuple[float, float]], share: float) -> float:
     return math.nan
 
 
-def day(seed: int, factor: float, hours: float) -> Day:
-    return Volunteers(seed, factor, hours).run()
+def day(seed: int, factor: float, hours: float, apart: float = 0.0) -> Day:
+    return Volunteers(seed, factor, hours, apart).run()

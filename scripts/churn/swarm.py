@@ -1,7 +1,8 @@
 """A swarm played in memory: servers announce themselves, look at the others, move, leave and vanish.
 
 What they decide is what ``routing`` decides; what they know is what the records of the others say, late and sometimes
-lost. Loading blocks takes LOAD_SECONDS, meanwhile a server serves the blocks that it had before and keeps.
+lost, and whether these answer. Loading blocks takes LOAD_SECONDS, meanwhile a server serves the blocks that it had
+before and keeps.
 """
 
 from __future__ import annotations
@@ -15,26 +16,18 @@ from heapq import heappop, heappush
 from itertools import count
 from operator import or_
 
+from churn.doubt import ask
+from churn.member import USUAL_PACE, Member, Pace
 from routing.cluster import ModelShape, Server, hosted_blocks
 from routing.moves import Move, Placed, decide, forecast, growing, plan_for, plan_seconds
 from routing.rescue import Rescue, missing_blocks, rescue
 from routing.reserve import Plan
 from routing.settings import HOUR_SECONDS, TURN_SECONDS
 from routing.span import Span
-from swarm_node.settings import ANNOUNCE_SECONDS, DRAIN_SECONDS, LOAD_SECONDS, LOOK_SECONDS, RECORD_SECONDS
+from swarm_node.settings import DRAIN_SECONDS, LOAD_SECONDS
 
 LOST = 0.05
 """Share of the announcements that nobody gets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often servers say where they are and look where others are, in seconds."""
-
-    announce: float = ANNOUNCE_SECONDS
-    record: float = RECORD_SECONDS
-    """After so long without an announcement a record fades."""
-    look: float = LOOK_SECONDS
 
 
 class Why(Enum):
@@ -45,41 +38,13 @@ class Why(Enum):
     FRESH_START = auto()
 
 
-@dataclass(slots=True, eq=False)
-class Member:
-    """One server as it is, and what its record says of it."""
-
-    server: Server
-    span: Span
-    """What it hosts or loads."""
-    before: Span | None
-    """What it hosted before it began to load."""
-    loaded_at: float
-    joined_at: float
-    leaving: bool = False
-    recorded: Span | None = None
-    record_loaded_at: float = 0.0
-    expires: float = float("-inf")
-    """When its record fades."""
-    missed: frozenset[int] = frozenset()
-    """Blocks that nobody hosted when it looked last."""
-
-    def serves(self, now: float) -> Span | None:
-        """The blocks that it can be asked to run: while it loads, those that it keeps."""
-        if self.loaded_at <= now:
-            return self.span
-        if self.before is None:
-            return None
-        return self.before.common(self.span)
-
-
 @dataclass(slots=True)
 class Counts:
     """What the servers did."""
 
     moves: dict[Why, int] = field(default_factory=lambda: dict.fromkeys(Why, 0))
     needless: int = 0
-    """Moves to rescue though all blocks were hosted: records were late."""
+    """Moves to rescue though all blocks were hosted: a record was late, and its server not reached."""
     refused: int = 0
     """Moves that did not happen, as the others, asked, did not host what would have been left."""
     uncovered: int = 0
@@ -96,7 +61,9 @@ class Swarm:
     model: ModelShape
     arrival_rate: float
     draw: random.Random
-    pace: Pace = Pace()
+    pace: Pace = USUAL_PACE
+    apart: float = 0.0
+    """Share of the pairs of servers that never reach each other."""
     changed: Callable[[], None] = lambda: None
     now: float = 0.0
     present: list[Member] = field(default_factory=list)
@@ -105,7 +72,7 @@ class Swarm:
     _ghosts: list[Member] = field(default_factory=list)
     """Vanished, with a record that has not faded."""
     _recorded: int = 0
-    """Blocks that some record names, as bits."""
+    """Blocks that some record names which is not overdue, as bits."""
     _recorded_until: float = float("-inf")
     """When that has to be found out again."""
     _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
@@ -183,30 +150,61 @@ class Swarm:
             self.at(self.now + self.pace.announce, lambda: self._announce_again(member))
 
     def _look(self, member: Member) -> None:
-        """Move at once if blocks are missing, and were when this server looked before."""
+        """Move at once if blocks are missing: since this server looked before, or without those who do not answer."""
         if member not in self.present or member.leaving:
             return
-        self.at(self.now + self.pace.look, lambda: self._look(member))
-        if not self._seems_missing(member):
+        seconds = 0.0
+        if self._seems_missing(member):
+            seen, placed = self.seen_by(member)
+            loads = frozenset(place for place, other in enumerate(seen) if other.record_loaded_at > self.now)
+            gone, seconds = ask(
+                seen,
+                placed.spans,
+                self.model.blocks,
+                self.now + self.pace.record - self.pace.overdue,
+                lambda other: other not in self.present and self._has_reached(member, other),
+            )
+            self.at(self.now + seconds, lambda: self._rescue(member, placed, gone, loads))
+        else:
+            member.missed = frozenset()
+        self.at(self.now + max(seconds, self.pace.look), lambda: self._look(member))
+
+    def _has_reached(self, member: Member, other: Member) -> bool:
+        """It measures the way to one at each look, and so in the end to all that it reaches."""
+        together = self.now - max(member.joined_at, other.joined_at)
+        return together >= len(self.present) * self.pace.look and not _apart(member, other, self.apart)
+
+    def _rescue(self, member: Member, placed: Placed, gone: frozenset[int], loads: frozenset[int]) -> None:
+        """What next_move() does while blocks are missing; ``gone`` and ``loads`` by index into the servers."""
+        unrecorded = missing_blocks(placed)
+        if not unrecorded and not gone:  # as nearly always: somebody was late
             member.missed = frozenset()
             return
-        seen, placed = self.seen_by(member)
-        missing = missing_blocks(placed)
-        before, member.missed = member.missed, missing
-        if not missing & before or member.loaded_at > self.now:
+        there = [place for place in range(len(placed.servers)) if place not in gone]
+        left = replace(
+            placed,
+            servers=tuple(placed.servers[place] for place in there),
+            spans=tuple(placed.spans[place] for place in there),
+        )
+        missing = missing_blocks(left)
+        faded, member.missed = bool(unrecorded and member.missed), missing
+        if not faded and missing == unrecorded:
             return
-        loads = frozenset(place for place, other in enumerate(seen) if other.record_loaded_at > self.now)
-        plan = _rescue(placed, frozenset(range(len(seen))) - loads, loads)
-        span = plan.moves.get(len(seen) - 1)
-        if span is not None:
+        if member not in self.present or member.leaving or member.loaded_at > self.now:
+            return
+        loading = frozenset(index for index, place in enumerate(there) if place in loads)
+        plan = _rescue(left, frozenset(range(len(there))) - loading, loading)
+        span = plan.moves.get(len(there) - 1)
+        if span is not None and (faded or not plan.last_resort):
             self._move(member, span, Why.FRESH_START if plan.last_resort else Why.RESCUE)
 
     def _seems_missing(self, member: Member) -> bool:
-        """The same as whether missing_blocks() finds any, but quick: it is asked every few seconds."""
+        """Whether missing_blocks() would find any but for overdue records; quick, as it is asked every few seconds."""
         if self.now >= self._recorded_until:
-            records = [other for other in (*self.present, *self._ghosts) if other.expires > self.now]
+            early = self.pace.record - self.pace.overdue
+            records = [other for other in (*self.present, *self._ghosts) if other.expires > self.now + early]
             self._recorded = reduce(or_, (_bits(other.recorded) for other in records if other.recorded), 0)
-            self._recorded_until = min((other.expires for other in records), default=self.now)
+            self._recorded_until = min((other.expires - early for other in records), default=self.now)
         return self._recorded | _bits(member.span) != (1 << self.model.blocks) - 1
 
     def _draw_turn(self) -> None:
@@ -249,10 +247,12 @@ class Swarm:
         return True
 
 
-def placed_by_plan(model: ModelShape, servers: Sequence[Server], rate: float, seed: int, pace: Pace = Pace()) -> Swarm:
+def placed_by_plan(
+    model: ModelShape, servers: Sequence[Server], rate: float, seed: int, pace: Pace = USUAL_PACE, apart: float = 0.0
+) -> Swarm:
     """A swarm that has long been where the central plan wants it."""
     plan = plan_of(Placed(tuple(servers), model, (None,) * len(servers), rate))
-    swarm = Swarm(model, rate, random.Random(seed), pace)
+    swarm = Swarm(model, rate, random.Random(seed), pace, apart)
     for server, span in zip(servers, plan.placement.spans if plan else (), strict=True):
         if span is not None:
             swarm.add(server, span, loaded=True)
@@ -268,6 +268,12 @@ def suffices(swarm: Swarm) -> bool:
 @lru_cache(maxsize=64)
 def _rescue(placed: Placed, movable: frozenset[int], loading: frozenset[int]) -> Rescue:
     return rescue(placed, movable, loading)
+
+
+@lru_cache(maxsize=4096)
+def _apart(one: Member, other: Member, share: float) -> bool:
+    """Whether this pair is one of the ``share`` of all that never reach each other."""
+    return random.Random("|".join(sorted((one.server.name, other.server.name)))).random() < share
 
 
 @lru_cache(maxsize=4096)

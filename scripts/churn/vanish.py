@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from bench_convergence import Swarm as RandomSwarm
-from churn.swarm import Member, Pace, Swarm, Why, placed_by_plan
+from churn.member import Member, Pace
+from churn.swarm import Swarm, Why, placed_by_plan
 from routing.cluster import hosted_blocks
 from routing.rescue import missing_blocks
 from swarm_node.settings import LOAD_SECONDS
@@ -40,10 +41,10 @@ class Vanished:
     uncovered: int
 
 
-def vanish(seed: int, pace: Pace) -> Vanished | None:
+def vanish(seed: int, pace: Pace, apart: float = 0.0) -> Vanished | None:
     """None if those left host all blocks or cannot, whichever 30% are drawn."""
     drawn = RandomSwarm(seed)
-    swarm = placed_by_plan(drawn.model, drawn.servers, drawn.arrival_rate, seed, pace)
+    swarm = placed_by_plan(drawn.model, drawn.servers, drawn.arrival_rate, seed, pace, apart)
     swarm.advance(60.0)
     share = round(VANISH_SHARE * len(swarm.present))
     drawings = (swarm.draw.sample(swarm.present, share) for _ in range(DRAWS))

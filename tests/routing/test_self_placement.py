@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import given, settings
@@ -29,9 +30,11 @@ def joined(snapshot: Snapshot, blocks: int) -> Span | None:
     return span_to_join(snapshot, member("me", 0, 1, blocks), MODEL)
 
 
-def moved(snapshot: Snapshot, me: NodeView, now: float = 0.0, before: Snapshot | None = None) -> Stay | Move:
+def moved(
+    snapshot: Snapshot, me: NodeView, now: float = 0.0, before: Snapshot | None = None, gone: Collection[str] = ()
+) -> Stay | Move:
     """What a node does that saw the same ``before``, if nothing else is told."""
-    return next_move(snapshot, before or snapshot, me, MODEL, load_seconds=60, now=now)
+    return next_move(snapshot, before or snapshot, me, MODEL, load_seconds=60, now=now, gone=gone)
 
 
 def turn_of(*nodes: NodeView, peer_id: str) -> float:
@@ -100,6 +103,32 @@ def test_one_late_announcement_moves_nobody() -> None:
     nodes = (member("a", 0, 5), member("b", 0, 5))
     before = swarm(*nodes, member("late", 5, 10))
     assert all(moved(swarm(*nodes), me, before=before) == Stay("blocks seem missing") for me in nodes)
+
+
+def test_when_the_only_host_of_blocks_does_not_answer_another_look_is_not_waited_for() -> None:
+    nodes = (member("a", 0, 5), member("b", 0, 5))
+    seen = swarm(*nodes, member("silent", 5, 10))
+    moves = [moved(seen, me, gone={"silent"}) for me in nodes]
+
+    assert [move.span for move in moves if isinstance(move, Move)] == [Span(5, 10)]
+
+
+def test_a_node_that_does_not_answer_is_not_waited_for_where_others_host_its_blocks() -> None:
+    nodes = (member("a", 0, 5), member("b", 5, 10))
+    assert isinstance(moved(swarm(*nodes, member("silent", 5, 10)), nodes[0], gone={"silent"}), Stay)
+
+
+def test_nobody_starts_afresh_before_the_records_of_those_that_do_not_answer_have_faded() -> None:
+    def tight(name: str, start: int, end: int) -> NodeView:
+        """Memory for no more blocks than these, with one session each."""
+        return member(name, start, end, memory_bytes=15 * (end - start))
+
+    nodes = (tight("a", 0, 4), tight("b", 2, 6), tight("c", 6, 8))
+    seen = swarm(*nodes, tight("silent", 8, 10))
+
+    assert all(isinstance(moved(seen, me, gone={"silent"}), Stay) for me in nodes)
+    afresh = [moved(swarm(*nodes), me) for me in nodes]
+    assert any(isinstance(move, Move) and move.uncovers for move in afresh)
 
 
 def test_blocks_that_somebody_is_loading_are_not_missing() -> None:

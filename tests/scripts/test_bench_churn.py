@@ -20,27 +20,48 @@ from swarm_node.settings import LOAD_SECONDS, LOOK_SECONDS
 MODEL = ModelShape(blocks=6, block_bytes=1, cache_bytes=0.5)
 
 
-def swarm_of(*spans: Span) -> Swarm:
+def swarm_of(*spans: Span, apart: float = 0.0) -> Swarm:
     """Servers that hold three blocks with the cache of one job each, long since loaded."""
-    swarm = Swarm(MODEL, 0.01, random.Random(1))
+    swarm = Swarm(MODEL, 0.01, random.Random(1), apart=apart)
     for number, span in enumerate(spans):
         swarm.add(Server(f"server{number}", 4.5, 0.1, 1.0), span, loaded=True)
     return swarm
 
 
 @pytest.mark.parametrize("seed", [0, 9, 23])
-def test_after_a_third_has_crashed_all_blocks_are_served_again_soon_after_the_records_fade(seed: int) -> None:
+def test_after_a_third_has_crashed_all_blocks_are_loaded_again_within_three_announcements(seed: int) -> None:
     pace = PACES[0]
     result = vanish(seed, pace)
 
-    assert result is not None
-    assert 0 < result.covered <= pace.record + 3 * pace.announce
-    assert result.covered <= result.faded + 3 * pace.announce
+    assert result is not None and not result.afresh
+    assert 0 < result.covered <= 3 * pace.announce
     assert result.uncovered == 0
 
 
-def test_lost_announcements_alone_move_nobody() -> None:
-    swarm = swarm_of(Span(0, 3), Span(3, 6), Span(0, 3))
+def test_all_start_afresh_only_once_the_records_have_faded() -> None:
+    pace = PACES[0]
+    result = vanish(22, pace)
+
+    assert result is not None and result.afresh
+    assert result.faded < result.covered <= pace.record + pace.look
+    assert result.uncovered == 0
+
+
+def test_whom_nobody_has_ever_reached_counts_as_there_until_its_record_fades() -> None:
+    swarm = swarm_of(Span(0, 3), Span(3, 6), Span(0, 3), apart=1.0)
+    swarm.advance(60)
+    crashed = swarm.present[1]
+    swarm.vanish(crashed)
+    swarm.advance(crashed.expires)
+
+    assert swarm.counts.moves[Why.RESCUE] == 0
+    swarm.advance(crashed.expires + 2 * LOOK_SECONDS)
+    assert swarm.counts.moves[Why.RESCUE] == 1
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_lost_announcements_alone_move_nobody(apart: float) -> None:
+    swarm = swarm_of(Span(0, 3), Span(3, 6), Span(0, 3), apart=apart)
     swarm.advance(4 * 3600)
 
     assert sum(swarm.counts.moves.values()) == 0

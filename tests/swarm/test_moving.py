@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
-from routing import Span
+from routing import NodeView, Snapshot, Span
 from swarm_node import AutoSwarmModelForCausalLM
-from swarm_node.local_swarm import LocalSwarm
+from swarm_node.client import open_client
+from swarm_node.local_swarm import LocalSwarm, NodeProcess
 from swarm_node.model_source import ModelSource
 from tests.models import CONTEXT, make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
@@ -40,12 +43,29 @@ def test_when_a_node_leaves_another_takes_its_blocks_and_keeps_those_of_its_own_
             assert model.route()[0].node.peer_id == chooser.peer_id
 
 
-def test_a_node_that_has_nothing_to_keep_goes_where_blocks_are_missing(path: Path) -> None:
+async def snapshot_when(path: Path, node: NodeProcess, true: Callable[[NodeView], bool]) -> Snapshot:
+    """The first snapshot in which something is true of the node."""
+    with trio.fail_after(40):
+        async with open_client(ModelSource.open(str(path)), [node.address], timeout=0, notice=lambda _: None) as client:
+            while True:
+                snapshot = await client.current_swarm()
+                if any(one.peer_id == node.peer_id and true(one) for one in snapshot.nodes):
+                    return snapshot
+                await trio.sleep(0.5)
+
+
+def test_a_node_with_nothing_to_keep_takes_the_blocks_of_a_dead_one_before_the_record_of_that_has_faded(
+    path: Path,
+) -> None:
     with LocalSwarm(str(path), OPTIONS) as swarm:
-        (first,) = swarm.start([Span(0, 2)])
+        (victim,) = swarm.start([Span(0, 2)])
         (chooser,) = swarm.start([None], memory_for(path, 2))
         swarm.start([Span(2, 4)])
-        first.stop()
+        # It has met the others: of whom it never reached it would not say that they are gone.
+        trio.run(snapshot_when, path, chooser, lambda one: one.coordinate.placed)
+        victim.kill()
+        snapshot = trio.run(snapshot_when, path, chooser, lambda one: one.claim == Span(0, 2))
+        assert victim.peer_id in {node.peer_id for node in snapshot.nodes}
         address = chooser.address
         with AutoSwarmModelForCausalLM.from_pretrained(str(path), initial_peers=[address], dtype="float32") as model:
             assert generated(model, PROMPT) == expected(path, PROMPT)

@@ -1,0 +1,61 @@
+"""Who may be gone though its record has not faded yet: whom to ask directly, since blocks hang on the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from routing.snapshot import NodeView, Snapshot
+from routing.span import Span
+
+
+def whom_to_ask(claims: Sequence[Span | None], blocks: int, doubted: Collection[int]) -> list[int]:
+    """Of the servers ``doubted`` those that host a block which nobody would host if none of the doubted were there.
+
+    Servers are indices into ``claims``: what each hosts or is loading, of a model of ``blocks`` blocks. Those come
+    first whose blocks the fewest host, so that the answers of the first few tell most. Who knows the same asks the same
+    servers, and so comes to the same view.
+    """
+    hosts, sure = [0] * blocks, [False] * blocks
+    for index, claim in enumerate(claims):
+        for block in _within(claim, blocks):
+            hosts[block] += 1
+            sure[block] |= index not in doubted
+    fewest: dict[int, int] = {}
+    for index in doubted:
+        counts = [hosts[block] for block in _within(claims[index], blocks) if not sure[block]]
+        if counts:
+            fewest[index] = min(counts)
+    return sorted(fewest, key=lambda index: (fewest[index], index))
+
+
+def overdue(snapshot: Snapshot, me: NodeView, blocks: int, fading_before: float) -> list[NodeView]:
+    """Whom ``me`` asks of those whose records fade before the time ``fading_before`` (unix seconds).
+
+    Nobody if its owner has chosen its blocks: it would not move in any case.
+    """
+    if me.pinned:
+        return []
+    others = _others(snapshot, me)
+    doubted = {index for index, node in enumerate(others) if node.expires_at < fading_before}
+    return [others[index] for index in whom_to_ask([*(node.claim for node in others), me.claim], blocks, doubted)]
+
+
+def everybody(snapshot: Snapshot, me: NodeView, blocks: int) -> list[NodeView]:
+    """All that ``me`` asks once it knows of one that is gone: many may be, and a plan counts on all the others."""
+    others = _others(snapshot, me)
+    return [others[index] for index in whom_to_ask([node.claim for node in others], blocks, range(len(others)))]
+
+
+def without(snapshot: Snapshot, gone: Collection[str]) -> Snapshot:
+    """The snapshot without the nodes ``gone``, by peer id."""
+    return replace(snapshot, nodes=tuple(node for node in snapshot.nodes if node.peer_id not in gone))
+
+
+def _within(claim: Span | None, blocks: int) -> range:
+    """A stranger may claim blocks that the model does not have."""
+    return range(claim.start, min(claim.end, blocks)) if claim is not None else range(0)
+
+
+def _others(snapshot: Snapshot, me: NodeView) -> list[NodeView]:
+    return [node for node in snapshot.claiming() if node.peer_id != me.peer_id]
