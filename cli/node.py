@@ -35,8 +35,18 @@ def node(
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on; 0 takes a free one.")] = 0,
     identity: Annotated[Path | None, typer.Option(help="Key file of this node; made if it does not exist.")] = None,
     dtype: options.DtypeOption = options.Dtype.auto,
+    quant: Annotated[
+        options.Quant, typer.Option(help="int8 keeps the blocks' weights in half of bfloat16's memory.")
+    ] = options.Quant.none,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.")] = "auto",
     threads: options.Threads = None,
+    share_prefixes: Annotated[
+        bool,
+        typer.Option(
+            "--share-prefixes",
+            help="Let clients reuse what others have computed here; timing then tells who has sent the same before.",
+        ),
+    ] = False,
     revision: options.Revision = None,
     debug: options.Debug = False,
 ) -> None:
@@ -53,10 +63,13 @@ def node(
         import trio
 
         from cli.node_view import show_node
+        from swarm_node.allocator import keep_freed_memory
         from swarm_node.hosted_model import StoredModel
         from swarm_node.identity_file import claimed_identity
         from swarm_node.node import Node, NodeOptions
+        from swarm_node.quantised import Quant
 
+        keep_freed_memory()
         if threads is not None:
             torch.set_num_threads(threads)
         with claimed_identity(identity) as identity_path, show_node() as show:
@@ -70,7 +83,9 @@ def node(
                     host=host,
                     port=port,
                     dtype=dtype.value,
+                    quant=Quant(quant.value),
                     device=device,
+                    share_prefixes=share_prefixes,
                 ),
                 lambda: StoredModel.open(model, revision),
                 show,

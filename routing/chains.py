@@ -35,6 +35,8 @@ class SessionShape:
     """Tokens of cache that it reserves in every block: prompt and answer."""
     token_bytes: int = 0
     """Of one token's hidden state on its way between two nodes; 0 leaves bandwidth out of account."""
+    prefix_keys: bytes = b""
+    """Names of what it begins with, for nodes that hold some of it. They mean nothing here."""
 
     @property
     def passes(self) -> int:

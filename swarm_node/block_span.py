@@ -126,7 +126,8 @@ class BlockSpan:
 
     def new_cache(self, max_tokens: int) -> SequenceCache:
         """An empty cache for one session; it takes memory as it fills."""
-        return SequenceCache(max_tokens)
+        rope = self._ropes[0]
+        return SequenceCache(max_tokens, reusable=rope.group(max_tokens) == rope.group(1))
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor:

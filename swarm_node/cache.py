@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from swarm_node.settings import CACHE_FIRST_TOKENS
+
+Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values by block, each [heads, tokens, width]."""
 
 
 class SequenceCache:
     """Room for ``max_tokens`` tokens per block, made as it fills.
 
-    Owned by a session's reservation and ended by free(). Only the thread that runs the blocks touches it. A step
-    first writes every block's keys and values behind ``length`` and then advances; a step that fails in between
-    has changed nothing that counts.
+    Owned by a session's reservation and ended by free(). Only the thread that runs the blocks touches it while steps
+    run. A step first writes every block's keys and values behind ``length`` and then advances; a step that fails in
+    between has changed nothing that counts.
+
+    What it has lent to others, or borrowed from them, it never writes over: it makes a copy of its own first.
     """
 
-    def __init__(self, max_tokens: int) -> None:
+    def __init__(self, max_tokens: int, reusable: bool = True) -> None:
         self.max_tokens = max_tokens
+        self.reusable = reusable
+        """Whether what it holds depends on the tokens alone, so that it is right for every session that begins so."""
         self._length = 0
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._layers: Layers = {}
+        self._shared: set[int] = set()
+        """Blocks whose tensors others read too, where this session would write."""
+        self._lent = 0
+        """So many tokens at the beginning others may read."""
 
     @property
     def length(self) -> int:
         """Tokens that count; what lies behind them is leftover."""
         return self._length
+
+    @property
+    def borrows(self) -> bool:
+        """Whether a block's keys and values are still another's."""
+        return bool(self._shared)
 
     def advance(self, tokens: int) -> None:
         """Count ``tokens`` more, after every block has written them."""
@@ -34,6 +52,9 @@ class SequenceCache:
         if not 0 <= length <= self._length:
             raise ValueError(f"cannot roll back from {self._length} to {length} tokens")
         self._length = length
+        if length < self._lent:
+            self._shared.update(self._layers)
+            self._lent = 0
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Put keys and values, each [heads, tokens, width], behind the tokens that count.
@@ -44,11 +65,25 @@ class SequenceCache:
         if end > self.max_tokens:
             raise ValueError(f"{end} tokens do not fit into a cache reserved for {self.max_tokens}")
         held = self._layers.get(layer)
-        if held is None or held[0].shape[1] < end:
+        if held is None or layer in self._shared or held[0].shape[1] < end:
             held = self._layers[layer] = self._grown(held, keys, values, end)
+            self._shared.discard(layer)
         held[0][:, self._length : end] = keys
         held[1][:, self._length : end] = values
         return held[0][:, :end], held[1][:, :end]
+
+    def lend(self, tokens: int) -> Layers:
+        """Views of the first ``tokens`` tokens, which never change; at most ``length``."""
+        self._lent = max(self._lent, tokens)
+        return {layer: (keys[:, :tokens], values[:, :tokens]) for layer, (keys, values) in self._layers.items()}
+
+    def borrow(self, layers: Mapping[int, tuple[torch.Tensor, torch.Tensor]], tokens: int) -> None:
+        """Begin with the first ``tokens`` tokens of what another cache has lent. For an empty cache only."""
+        if self._length or self._layers:
+            raise ValueError("a cache that holds tokens cannot borrow others")
+        self._layers = {layer: (keys[:, :tokens], values[:, :tokens]) for layer, (keys, values) in layers.items()}
+        self._shared = set(layers)
+        self._length = tokens
 
     def token_elements(self) -> dict[int, int]:
         """Numbers kept per token, for each block that has written."""
@@ -57,7 +92,8 @@ class SequenceCache:
     def free(self) -> None:
         """Give the memory back; the cache is empty after that."""
         self._layers.clear()
-        self._length = 0
+        self._shared.clear()
+        self._length = self._lent = 0
 
     def _grown(
         self, held: tuple[torch.Tensor, torch.Tensor] | None, keys: torch.Tensor, values: torch.Tensor, end: int
@@ -68,3 +104,11 @@ class SequenceCache:
             for old, part in zip(held, new, strict=True):
                 part[:, : self._length] = old[:, : self._length]
         return new[0], new[1]
+
+
+def block_tokens_of(layers: Layers) -> int:
+    """Tokens, counted in each block, that the memory behind ``layers`` has room for: a view keeps all of its tensor."""
+    return sum(
+        max(part.untyped_storage().nbytes() // (part.element_size() * part.shape[0] * part.shape[2]) for part in held)
+        for held in layers.values()
+    )

@@ -10,7 +10,7 @@ import torch
 import trio
 
 from dht import Peer, Stream
-from routing import Hop
+from routing import Hop, SessionShape
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
 from swarm_node.errors import error_of
 from swarm_node.messages import Close, Failed, Open, Ping, Pong, Result, Step
@@ -36,6 +36,7 @@ class _OpenHop:
 
     hop: Hop
     stream: Stream | None = None
+    held_tokens: int = 0
     pinged_at: float = 0.0
     steps_done: int = 0
 
@@ -76,14 +77,14 @@ class Chain:
         peer: Peer,
         model: str,
         hops: Sequence[Hop],
-        max_tokens: int,
+        shape: SessionShape,
         hidden_size: int,
         round_trips: RoundTrips,
         tickets: Mapping[str, Ticket],
     ) -> None:
         """``tickets``: the session's places in line by peer id; they are used up at those hops where it has one."""
         self.hops = tuple(hops)
-        self.max_tokens = max_tokens
+        self._shape = shape
         self._peer = peer
         self._model = model
         self._hidden_size = hidden_size
@@ -93,11 +94,22 @@ class Chain:
         self.backlogs: dict[str, int] = {}
         """Block-tokens of prompts that hops had yet to compute when they were opened, by peer id."""
         self._open = [_OpenHop(hop) for hop in hops]
+        self._last_word = Close()
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._failure: ChainBroken | None = None
         self._next_number = 0
         self._awaited: _Awaited | None = None
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens at the session's beginning that every hop has already: the first step may begin behind them."""
+        return min(opened.held_tokens for opened in self._open)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a hop has failed."""
+        return self._failure is not None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open every hop, then keep the chain until it is closed or breaks.
@@ -108,7 +120,7 @@ class Chain:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    asked = openings(self.hops, self._session, self._model, self.max_tokens)
+                    asked = openings(self.hops, self._session, self._model, self._shape)
                     for opened, opening in zip(self._open, asked, strict=True):
                         nursery.start_soon(self._open_hop, opened, opening)
                 # A hop that fails as the last one to answer leaves nothing running for the cancellation to stop.
@@ -152,8 +164,9 @@ class Chain:
             raise self._failure or ChainBroken("the session was closed")
         return torch.cat(awaited.results) if len(awaited.results) != 1 else awaited.results[0]
 
-    def abandon(self) -> None:
-        """Let the session end at every hop; ``run`` closes the streams."""
+    def abandon(self, prefix_keys: bytes = b"") -> None:
+        """Let the session end at every hop, which may keep what the keys name; ``run`` closes the streams."""
+        self._last_word = Close(prefix_keys=prefix_keys)
         self._scope.cancel()
 
     async def ended(self) -> None:
@@ -165,10 +178,11 @@ class Chain:
         ticket = self._tickets.get(peer_id)
         try:
             if ticket is not None:
-                opened.stream = await ticket.claim(opening)
+                opened.stream, answer = await ticket.claim(opening)
             else:
-                opened.stream, ahead = await open_hop(self._peer, opened.hop, opening, self._round_trips)
-                self.backlogs[peer_id] = ahead
+                opened.stream, answer = await open_hop(self._peer, opened.hop, opening, self._round_trips)
+            opened.held_tokens = answer.held_tokens
+            self.backlogs[peer_id] = answer.backlog_tokens
         except SwarmError as error:
             self._fail(peer_id, error)
 
@@ -252,7 +266,7 @@ class Chain:
             async with trio.open_nursery() as nursery:
                 for opened in self._open:
                     if opened.stream is not None:
-                        nursery.start_soon(end_stream, opened.stream, Close())
+                        nursery.start_soon(end_stream, opened.stream, self._last_word)
 
 
 def _frames(tokens: int, keep: int) -> list[tuple[int, int]]:

@@ -146,13 +146,13 @@ class SwarmClient:
         """
         hold = self.router.opening(hops, shape)
         model, round_trips = self.source, self.router.round_trips
-        chain = Chain(self.peer, model.fingerprint, hops, shape.max_tokens, model.hidden_size, round_trips, tickets)
+        chain = Chain(self.peer, model.fingerprint, hops, shape, model.hidden_size, round_trips, tickets)
         try:
             await self._nursery.start(self._run, chain, hold)
         except BaseException:
             self.router.refused(hold)
             raise
-        self.router.opened(hold, chain.backlogs)
+        self.router.opened(hold, chain.backlogs, chain.held_tokens)
         return chain
 
     def avoid(self, failure: ChainBroken) -> None:
@@ -184,7 +184,7 @@ class SwarmClient:
 
     async def _reconsidered(self, chain: Chain, snapshot: Snapshot, shape: SessionShape) -> Chain:
         """The chain, or another that is faster, since more prompts are ahead at its hops than their records said."""
-        hops = self.router.second_thoughts(snapshot, shape, chain.hops, chain.backlogs)
+        hops = self.router.second_thoughts(snapshot, shape, chain.hops, chain.backlogs, chain.held_tokens)
         if hops is None:
             return chain
         try:

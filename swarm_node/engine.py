@@ -18,13 +18,15 @@ from contextlib import asynccontextmanager
 import torch
 import trio
 
-from routing.errors import CacheFull, ProtocolError, SwarmError
+from routing.errors import ProtocolError, SwarmError
 from routing.span import Span
-from swarm_node.block_span import Row
+from swarm_node.batch import Share, run_batch
+from swarm_node.cache_book import CacheBook
 from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.engine_meter import EngineMeter
 from swarm_node.hosted_blocks import HostedBlocks
-from swarm_node.reservation import PendingStep, Reservation
+from swarm_node.prefix import Beginning
+from swarm_node.reservation import Outcome, PendingStep, Reservation, deliver
 from swarm_node.schedule import BatchLimits, is_decode, next_batch
 from swarm_node.settings import DECODES_RECENT_SECONDS
 
@@ -32,9 +34,7 @@ __all__ = ["ComputeSpeed", "Engine", "EngineMeter", "HostedBlocks", "Reservation
 
 logger = logging.getLogger(__name__)
 
-_Result = torch.Tensor | SwarmError
-_Share = tuple[PendingStep, int]
-"""A step and how many of its tokens run in a batch."""
+_NOTHING = Beginning()
 
 
 @asynccontextmanager
@@ -59,13 +59,11 @@ class Engine:
     """Made by open_engine(), which owns it, and used from the trio thread; only work() runs in the engine's thread."""
 
     def __init__(self, blocks: HostedBlocks, cache_tokens: int, token: trio.lowlevel.TrioToken) -> None:
-        self.capacity_tokens = cache_tokens
-        """Block-tokens of cache in all."""
         self._blocks = blocks
         self._limits = BatchLimits.of(blocks.device.type)
         self._token = token
         self._changed = threading.Condition()  # guards everything below
-        self._free_tokens = cache_tokens
+        self._book = CacheBook(cache_tokens)
         self._reservations: set[Reservation] = set()
         self._turns = 0
         self._ended: str | None = None
@@ -76,10 +74,21 @@ class Engine:
         """What to do to the blocks before the next batch."""
 
     @property
+    def capacity_tokens(self) -> int:
+        """Block-tokens of cache in all."""
+        return self._book.capacity_tokens
+
+    @property
     def free_tokens(self) -> int:
         """Block-tokens that no session holds."""
         with self._changed:
-            return max(0, self._free_tokens)
+            return max(0, self._book.free_tokens)
+
+    @property
+    def kept_tokens(self) -> int:
+        """Those of them in which beginnings of sessions are kept until somebody needs the room."""
+        with self._changed:
+            return self._book.kept_tokens
 
     @property
     def running(self) -> int:
@@ -93,27 +102,23 @@ class Engine:
         with self._changed:
             return self._meter
 
-    def reserve(self, max_tokens: int, span: Span) -> Reservation:
+    def reserve(
+        self, max_tokens: int, span: Span, beginning: Beginning = _NOTHING, most: int | None = None
+    ) -> Reservation:
         """Hold room for a session of at most ``max_tokens`` tokens in the blocks of ``span``.
 
+        What was kept of ``beginning`` is in its cache then. That may cost more room than the session itself needs
+        until its first step is through, but no more than ``most`` block-tokens in all; None: what is free.
         Raises CacheFull if there is no room now, ProtocolError if the blocks are not hosted here.
         """
         if not self._blocks.span.covers(span):
             raise ProtocolError(f"blocks {span} are not among the hosted {self._blocks.span}")
         if max_tokens < 1:
             raise ProtocolError(f"a session of {max_tokens} tokens cannot be reserved")
-        needed = max_tokens * len(span)
         with self._changed:
             self._check_open()
-            if needed > self._free_tokens:
-                free = max(0, self._free_tokens)
-                raise CacheFull(
-                    f"the cache has room for {free} block-tokens and the session needs {needed}; "
-                    "wait for a session to end, or ask for fewer tokens",
-                    free,
-                )
-            self._free_tokens -= needed
-            reservation = Reservation(max_tokens, span, self._blocks.new_cache(max_tokens), self._release)
+            reservation = Reservation(max_tokens, span, self._blocks.new_cache(max_tokens), self._release, beginning)
+            self._book.admit(reservation, most)
             self._reservations.add(reservation)
         return reservation
 
@@ -126,13 +131,12 @@ class Engine:
     def overdrawn(self) -> bool:
         """Whether sessions hold more than there is, since it was made smaller."""
         with self._changed:
-            return self._free_tokens < 0
+            return self._book.free_tokens < 0
 
     def resize(self, cache_tokens: int) -> None:
         """Hold room for ``cache_tokens`` block-tokens from now on; where more are held, none is free for a while."""
         with self._changed:
-            self._free_tokens += cache_tokens - self.capacity_tokens
-            self.capacity_tokens = cache_tokens
+            self._book.resize(cache_tokens)
 
     async def change_blocks(self, change: Callable[[HostedBlocks], None]) -> None:
         """Run ``change`` on the blocks in the engine's thread between two batches; it must be quick.
@@ -143,6 +147,7 @@ class Engine:
 
         def run() -> None:
             change(self._blocks)
+            self._book.host(self._blocks.span)
             self._token.run_sync_soon(done.set)
 
         with self._changed:
@@ -159,7 +164,9 @@ class Engine:
         Raises ProtocolError for a position or shape that does not fit, SwarmError if the blocks failed on this
         step or the session or the engine ended.
         """
-        self._check_step(reservation, hidden, position)
+        if hidden.ndim != 2 or hidden.shape[0] < 1 or hidden.shape[1] != self._blocks.hidden_size:
+            raise ProtocolError(f"hidden states of shape {tuple(hidden.shape)} do not fit this model")
+        reservation.check(len(hidden), position)
         with self._changed:
             self._check_open()
             if reservation.released:
@@ -183,7 +190,7 @@ class Engine:
         try:
             while batch := self._wait_for_batch():
                 start = time.perf_counter()
-                outputs = self._run(batch)
+                outputs = run_batch(self._blocks, batch)
                 self._settle(batch, outputs, time.perf_counter() - start)
         except trio.RunFinishedError:
             pass  # nobody is left to hand results to
@@ -205,14 +212,7 @@ class Engine:
         if self._ended is not None:
             raise SwarmError(self._ended)
 
-    def _check_step(self, reservation: Reservation, hidden: torch.Tensor, position: int) -> None:
-        if hidden.ndim != 2 or hidden.shape[0] < 1 or hidden.shape[1] != self._blocks.hidden_size:
-            raise ProtocolError(f"hidden states of shape {tuple(hidden.shape)} do not fit this model")
-        end = position + hidden.shape[0]
-        if position < 0 or end > reservation.max_tokens:
-            raise ProtocolError(f"tokens {position}:{end} are outside of the reserved {reservation.max_tokens}")
-
-    def _wait_for_batch(self) -> list[_Share]:
+    def _wait_for_batch(self) -> list[Share]:
         """The next batch, or nothing once the engine has ended. Steps whose position is wrong fail here."""
         with self._changed:
             while self._ended is None:
@@ -226,7 +226,7 @@ class Engine:
                         step.reservation.running = True
                     return batch
                 else:
-                    self._changed.wait()
+                    self._changed.wait(self._book.forget())
         return []
 
     def _decodes_expected(self) -> bool:
@@ -235,63 +235,34 @@ class Engine:
         return any(reservation.decoded_at > since and not reservation.steps for reservation in self._reservations)
 
     def _fail(self, wrong: Iterable[PendingStep]) -> None:
-        outcomes: list[tuple[PendingStep, _Result]] = []
+        outcomes: list[tuple[PendingStep, Outcome]] = []
         for step in wrong:
             step.reservation.steps.popleft()
             length = step.reservation.cache.length
             outcomes.append((step, ProtocolError(f"a step at position {step.position} came after {length} tokens")))
-        self._token.run_sync_soon(_deliver, outcomes)
+        self._token.run_sync_soon(deliver, outcomes)
 
-    def _run(self, batch: Sequence[_Share]) -> list[_Result]:
-        """The output of each step's share. If a batch fails, its steps run alone, so that only the guilty one fails."""
-        for step, _taken in batch:
-            step.reservation.cache.roll_back(step.position + step.done)
-        rows = [Row(step.reservation.cache, taken, step.position + step.tokens) for step, taken in batch]
-        try:
-            hidden = torch.cat([step.hidden[step.done : step.done + taken] for step, taken in batch])
-            output = self._blocks.step(rows, hidden, batch[0][0].span).cpu()
-        except Exception as error:
-            if len(batch) > 1:
-                logger.warning("a batch of %d steps failed; running them one by one", len(batch), exc_info=True)
-                return [result for share in batch for result in self._run([share])]
-            logger.exception("a step of %d tokens failed", batch[0][1])
-            return [SwarmError(f"the node failed on this step ({type(error).__name__})")]
-        return list(output.split([taken for _step, taken in batch]))
-
-    def _settle(self, batch: Sequence[_Share], outputs: Sequence[_Result], seconds: float) -> None:
+    def _settle(self, batch: Sequence[Share], outputs: Sequence[Outcome], seconds: float) -> None:
         """Note what ran, and hand over the results of the steps that are through."""
-        outcomes: list[tuple[PendingStep, _Result]] = []
+        outcomes: list[tuple[PendingStep, Outcome]] = []
         with self._changed:
             now = time.monotonic()
             for (step, taken), output in zip(batch, outputs, strict=True):
-                result = self._advance(step, taken, output)
+                reservation = step.reservation
+                self._turns += 1
+                step.turn = self._turns
+                result = step.took(taken, output)
                 if result is not None:
+                    reservation.steps.popleft()
                     outcomes.append((step, result))
                 if is_decode(step.tokens):
-                    step.reservation.decoded_at = now
-                step.reservation.running = False
-                if step.reservation.released:
-                    self._free(step.reservation)
+                    reservation.decoded_at = now
+                reservation.running = False
+                self._book.ran(reservation)
+                if reservation.released:
+                    self._free(reservation)
             self._meter = self._meter.after(batch, len(outcomes), seconds)
-        self._token.run_sync_soon(_deliver, outcomes)
-
-    def _advance(self, step: PendingStep, taken: int, output: _Result) -> _Result | None:
-        """The step's result if it is through; None if more of its tokens must run."""
-        result: _Result | None = None
-        if isinstance(output, SwarmError):
-            result = output
-        else:
-            step.outputs.append(output)
-            step.done += taken
-            self._turns += 1
-            step.turn = self._turns
-            if step.done == step.tokens:
-                result = step.outputs[0] if len(step.outputs) == 1 else torch.cat(step.outputs)
-        if step.reservation.released or step.dropped:
-            result = SwarmError("the session has ended")
-        if result is not None:
-            step.reservation.steps.popleft()
-        return result
+        self._token.run_sync_soon(deliver, outcomes)
 
     def _drop(self, step: PendingStep) -> None:
         with self._changed:
@@ -301,22 +272,22 @@ class Engine:
                 steps.remove(step)
                 self._changed.notify()
 
-    def _release(self, reservation: Reservation) -> None:
+    def _release(self, reservation: Reservation, keys: bytes) -> None:
         with self._changed:
             if reservation.released:
                 return
-            reservation.released = True
+            reservation.released, reservation.last_keys = True, keys
             running = [reservation.steps.popleft()] if reservation.running else []
             waiting = list(reservation.steps)
             reservation.steps = deque(running)
             if not running:
                 self._free(reservation)
-        _deliver([(step, SwarmError("the session has ended")) for step in waiting])
+        deliver([(step, SwarmError("the session has ended")) for step in waiting])
 
     def _free(self, reservation: Reservation) -> None:
-        reservation.cache.free()
         self._reservations.remove(reservation)
-        self._free_tokens += reservation.block_tokens
+        self._book.leave(reservation, reservation.last_keys)
+        self._changed.notify()  # what is kept from now on must be forgotten in time
 
     def _end(self, reason: str) -> None:
         with self._changed:
@@ -325,12 +296,4 @@ class Engine:
             self._ended = reason
             waiting = [(step, SwarmError(reason)) for held in self._reservations for step in held.steps]
             self._changed.notify()
-        self._token.run_sync_soon(_deliver, waiting)
-
-
-def _deliver(outcomes: Iterable[tuple[PendingStep, _Result]]) -> None:
-    """On the trio thread: wake those who wait. A step may be settled twice when the engine ends; the first counts."""
-    for step, result in outcomes:
-        if step.result is None:
-            step.result = result
-            step.finished.set()
+        self._token.run_sync_soon(deliver, waiting)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from swarm_node.prefix import keys_within, more_keys
+
 
 class History:
     """Inputs [length, hidden] of one sequence, in a buffer that grows by doubling."""
@@ -11,6 +13,8 @@ class History:
     def __init__(self) -> None:
         self._buffer = torch.empty(0, 0)
         self.length = 0
+        self._keys = b""
+        """Of its beginnings, as far as they were asked for."""
 
     def append(self, hidden: torch.Tensor) -> None:
         """Add [tokens, hidden] at the end."""
@@ -31,10 +35,16 @@ class History:
     def crop(self, length: int) -> None:
         """Forget all but the first ``length`` tokens."""
         self.length = min(self.length, length)
+        self._keys = keys_within(self._keys, self.length)
 
     def since(self, position: int) -> torch.Tensor:
         """[length - position, hidden], a view: valid until the next append or crop."""
         return self._buffer[position : self.length]
+
+    def prefix_keys(self, length: int) -> bytes:
+        """Names of the beginnings within the first ``length`` tokens, see prefix.py; each is worked out once."""
+        self._keys = more_keys(self._keys, self._buffer[: min(length, self.length)])
+        return keys_within(self._keys, length)
 
     def common_prefix(self, other: torch.Tensor) -> int:
         """How many tokens at the beginning are the same in ``other``."""

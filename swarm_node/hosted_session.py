@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import trio
 
@@ -21,20 +23,33 @@ class HostedSession:
     """One session on this node, from its admission to the end of its client's stream."""
 
     def __init__(
-        self, peer: Peer, engine: Engine, hidden_size: int, opening: Open, reservation: Reservation, stream: Stream
+        self,
+        peer: Peer,
+        engine: Engine,
+        hidden_size: int,
+        opening: Open,
+        reservation: Reservation,
+        stream: Stream,
+        freed: Callable[[], None],
     ) -> None:
+        """``freed`` is called if the session holds less room once its first step is through."""
         self.opening = opening
         self.reservation = reservation
         self._peer = peer
         self._engine = engine
         self._hidden_size = hidden_size
         self._stream = stream
+        self._freed = freed
         self._scope = trio.CancelScope()
         self._attached: trio.CancelScope | None = None
         self._failure: Failed | None = None
         self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, torch.Tensor]](float("inf"))
         self._queued_tokens = 0
         self._steps_done = 0
+        self._closed = False
+        """The client has said that it has ended."""
+        self.last_keys = b""
+        """Of what the client says that the session holds in the end."""
         self.prompt_tokens = 0
         """Tokens that came in long steps; those that were sent again count again."""
         self.new_tokens = 0
@@ -53,6 +68,8 @@ class HostedSession:
                     nursery.start_soon(self._work, nursery)
                     await self._listen()
                     nursery.cancel_scope.cancel()
+                    # At once, for the client's next session: to close the stream to the next hop takes a while.
+                    self.reservation.release(self.last_keys)
         finally:
             if self._attached is not None:
                 self._attached.cancel()
@@ -74,6 +91,9 @@ class HostedSession:
                         return
                     case _:
                         raise ProtocolError(f"'{message.type}' on a hop stream")
+        if self._closed:
+            # Else the previous hop, which the client tells a moment later, would take this for a death.
+            await end_stream(stream, Close())
 
     async def _listen(self) -> None:
         """Obey the client's control stream until it closes or breaks."""
@@ -89,6 +109,7 @@ class HostedSession:
                         assert hidden is not None
                         self._enqueue(message, hidden)
                     case Close():
+                        self._closed, self.last_keys = True, message.prefix_keys
                         return
                     case _:
                         raise ProtocolError(f"'{message.type}' in a running session")
@@ -110,7 +131,10 @@ class HostedSession:
         onward: Stream | None = None
         try:
             async for step, hidden in self._queue_out:
+                charged = self.reservation.charged
                 output = await self._engine.step(self.reservation, hidden, step.position)
+                if self.reservation.charged < charged:
+                    self._freed()
                 self._queued_tokens -= step.tokens
                 self._count(step.tokens)
                 output = output.to(DTYPES[step.dtype])
@@ -151,9 +175,11 @@ class HostedSession:
             raise ChainBroken(str(error), onward.peer_id, error) from error
 
     async def _watch(self, onward: Stream) -> None:
-        """The next hop says nothing on this stream unless it is in trouble."""
+        """The next hop says nothing on this stream unless it is in trouble, or has heard that the session has ended."""
         try:
             message, _ = await receive_message(onward)
+            if isinstance(message, Close):
+                return
             complaint = message.message if isinstance(message, Failed) else f"unexpected '{message.type}'"
             raise ProtocolError(complaint)
         except SwarmError as error:

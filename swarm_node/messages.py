@@ -6,17 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from swarm_node.settings import MAX_SESSION_TOKENS, PROBE_BYTES
+from swarm_node.settings import MAX_SESSION_TOKENS, PREFIX_KEY_BYTES, PREFIX_KEYS_MAX, PROBE_BYTES
 
-SESSION_PROTOCOL = "/swarm-node/session/2"
+SESSION_PROTOCOL = "/swarm-node/session/3"
 """Client to node: control of one session, and the data of its first hop and the results of its last."""
-HOP_PROTOCOL = "/swarm-node/hop/2"
+HOP_PROTOCOL = "/swarm-node/hop/3"
 """Node to next node: the hidden states of one session."""
 
 
 def printable(text: str) -> str:
     """``text`` without the characters that a terminal would obey: strangers' words end up on one."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _whole_keys(keys: bytes) -> bytes:
+    if len(keys) % PREFIX_KEY_BYTES:
+        raise ValueError(f"a key has {PREFIX_KEY_BYTES} bytes")
+    return keys
 
 
 SessionId = Annotated[bytes, Field(min_length=16, max_length=16)]
@@ -30,6 +36,8 @@ Fingerprint = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Tokens = Annotated[int, Field(ge=0, le=MAX_SESSION_TOKENS)]
 StepNumber = Annotated[int, Field(ge=0, lt=2**62)]
 Block = Annotated[int, Field(ge=0, le=65536)]
+PrefixKeys = Annotated[bytes, Field(max_length=PREFIX_KEYS_MAX * PREFIX_KEY_BYTES), AfterValidator(_whole_keys)]
+"""Of a session's beginnings, one after the other; see prefix.py."""
 DtypeName = Literal["float32", "bfloat16", "float16"]
 
 
@@ -73,6 +81,8 @@ class Open(_Message):
     """The only peer that may send this session's hidden states over a hop stream; None: they come on this stream."""
     next: NextHop | None
     """None: results go back on this stream."""
+    prefix_keys: PrefixKeys = b""
+    """Of what the client is about to send."""
 
 
 class Wait(_Message):
@@ -139,6 +149,8 @@ class Opened(_Message):
     type: Literal["opened"] = "opened"
     backlog_tokens: Annotated[int, Field(ge=0, le=2**50)] = 0
     """Block-tokens of prompts that it has yet to compute."""
+    held_tokens: Tokens = 0
+    """Tokens at the session's beginning that are here already: its first step may begin at any position up to there."""
 
 
 class Failed(_Message):
@@ -197,9 +209,11 @@ class Pong(_Message):
 
 
 class Close(_Message):
-    """Client, or the earlier hop: the session has ended as it should. An end without it is a death."""
+    """Client, or the hop before or after: the session has ended as it should. An end without it is a death."""
 
     type: Literal["close"] = "close"
+    prefix_keys: PrefixKeys = b""
+    """Of what the session holds now, so that a later one which goes on from there need not send it again."""
 
 
 Message = (

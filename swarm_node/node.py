@@ -30,6 +30,7 @@ from swarm_node.mover import Mover, Sessions
 from swarm_node.own_view import OwnView
 from swarm_node.plan import hosting, settle
 from swarm_node.promises import Promises
+from swarm_node.quantised import Quant
 from swarm_node.session_host import Served, SessionHost
 from swarm_node.settings import DRAIN_SECONDS, session_tokens
 from swarm_node.speed_cache import known_speed, remember_speed, speed_file
@@ -50,7 +51,10 @@ class NodeOptions:
     host: str = "0.0.0.0"
     port: int = 0
     dtype: str = "auto"
+    quant: Quant = Quant.NONE
     device: str = "auto"
+    share_prefixes: bool = False
+    """Sessions go on from what those of other clients have left here, not only from their own client's."""
 
 
 class Node:
@@ -116,7 +120,7 @@ class Node:
         if not snapshot.nodes and not options.new_swarm:
             await check_model(peer, model.name, model.fingerprint, options.initial_peers)
         dtype = model.resolve_dtype(options.dtype)
-        footprint = model.footprint(dtype)
+        footprint = model.footprint(dtype, options.quant)
         speed = known_speed(self._speed_file(model, dtype)) or ComputeSpeed(0.0, 0.0)
         me = NodeView(
             peer_id=peer.peer_id,
@@ -132,7 +136,7 @@ class Node:
             decode_seconds=speed.decode_seconds,
             pinned=options.blocks is not None,
             joined_at=time.time(),
-            dtype=dtype_name(dtype),
+            dtype=dtype_name(dtype) if options.quant is Quant.NONE else options.quant.value,
             version=version("swarm-node"),
         )
         return await in_thread(lambda: settle(me, snapshot, _facts(model), options.blocks))
@@ -149,7 +153,7 @@ class Node:
         gc.collect()
 
         def load(some: Span) -> HostedBlocks:
-            return model.load(some, dtype, self._device)
+            return model.load(some, dtype, self.options.quant, self._device)
 
         blocks = await in_thread(lambda: load(span))
         await self._enter(NodeState.MEASURING, own)
@@ -161,7 +165,7 @@ class Node:
             sessions = Sessions(
                 lambda: own.update(free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting)
             )
-            host = SessionHost(peer, engine, served, demand, promises, sessions.changed)
+            host = SessionHost(peer, engine, served, demand, promises, sessions.changed, self.options.share_prefixes)
             own.backlog = lambda: host.backlog_tokens
             mover = Mover(lookout, promises, engine, host, own, sessions, model.fetch, load)
             nursery.start_soon(engine.watch)
@@ -200,7 +204,7 @@ class Node:
         self._report(self)
 
     def _speed_file(self, model: HostedModel, dtype: torch.dtype) -> Path:
-        return speed_file(model.fingerprint, dtype, model.device_name(self._device))
+        return speed_file(model.fingerprint, dtype, self.options.quant, model.device_name(self._device))
 
     def _changed(self) -> None:
         self._announcer.changed()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 
 from dht import Peer, Stream
-from routing import Hop
+from routing import Hop, SessionShape
 from routing.errors import ProtocolError
 from swarm_node.errors import error_of
 from swarm_node.messages import SESSION_PROTOCOL, Close, Failed, NextHop, Open, Opened
@@ -17,7 +17,7 @@ from swarm_node.tasks import deadline
 from swarm_node.wire import end_stream, receive_message, send_message
 
 
-def openings(hops: Sequence[Hop], session: bytes, model: str, max_tokens: int) -> list[Open]:
+def openings(hops: Sequence[Hop], session: bytes, model: str, shape: SessionShape) -> list[Open]:
     """What to ask of each hop: it is told which hop comes before it and which after."""
     asked: list[Open] = []
     for index, hop in enumerate(hops):
@@ -31,16 +31,17 @@ def openings(hops: Sequence[Hop], session: bytes, model: str, max_tokens: int) -
                 model=model,
                 start=hop.span.start,
                 end=hop.span.end,
-                max_tokens=max_tokens,
+                max_tokens=shape.max_tokens,
                 previous=hops[index - 1].node.peer_id if index else None,
                 next=after,
+                prefix_keys=shape.prefix_keys,
             )
         )
     return asked
 
 
-async def open_hop(peer: Peer, hop: Hop, opening: Open, round_trips: RoundTrips) -> tuple[Stream, int]:
-    """A stream on which the hop has reserved cache, which the caller owns; and the block-tokens ahead there.
+async def open_hop(peer: Peer, hop: Hop, opening: Open, round_trips: RoundTrips) -> tuple[Stream, Opened]:
+    """A stream on which the hop has reserved cache, which the caller owns; and what it said.
 
     Raises NetworkError or PeerSilent if it does not answer, and what it says when it refuses: CacheFull mostly.
     """
@@ -59,4 +60,4 @@ async def open_hop(peer: Peer, hop: Hop, opening: Open, round_trips: RoundTrips)
     except BaseException:
         await end_stream(stream, Close())
         raise
-    return stream, answer.backlog_tokens
+    return stream, answer

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 import trio
 
-from routing.errors import SwarmError
+from routing.errors import ProtocolError, SwarmError
 from routing.span import Span
 from swarm_node.cache import SequenceCache
+from swarm_node.prefix import Beginning
+
+Outcome = torch.Tensor | SwarmError
+"""Of a step: hidden states [tokens, hidden size] on the CPU, or why there are none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -30,7 +34,7 @@ class PendingStep:
     dropped: bool = False
     """Nobody waits for it any more."""
     finished: trio.Event = field(default_factory=trio.Event)
-    result: torch.Tensor | SwarmError | None = None
+    result: Outcome | None = None
 
     @property
     def span(self) -> Span:
@@ -39,6 +43,18 @@ class PendingStep:
     @property
     def tokens(self) -> int:
         return self.hidden.shape[0]
+
+    def took(self, tokens: int, output: Outcome) -> Outcome | None:
+        """Note what came of its next ``tokens``; returns the step's outcome, None if more of its tokens must run."""
+        if self.reservation.released or self.dropped:
+            return SwarmError("the session has ended")
+        if isinstance(output, SwarmError):
+            return output
+        self.outputs.append(output)
+        self.done += tokens
+        if self.done < self.tokens:
+            return None
+        return self.outputs[0] if len(self.outputs) == 1 else torch.cat(self.outputs)
 
 
 @dataclass(eq=False, slots=True)
@@ -52,11 +68,19 @@ class Reservation:
     max_tokens: int
     span: Span
     cache: SequenceCache
-    _release: Callable[[Reservation], None]
+    _release: Callable[[Reservation, bytes], None]
+    beginning: Beginning = field(default_factory=Beginning)
+    """What its client said that it will send; without keys once that is kept."""
+    held_tokens: int = 0
+    """Tokens at its beginning that were here when it came."""
+    charged: int = 0
+    """Block-tokens of the engine's capacity that it holds now."""
     steps: deque[PendingStep] = field(default_factory=deque)
     running: bool = False
     """Its first step is in the batch that runs now."""
     released: bool = False
+    last_keys: bytes = b""
+    """Once it is released: the keys of what is to be kept of it."""
     decoded_at: float = float("-inf")
     """Monotonic time of its last decode."""
 
@@ -65,12 +89,18 @@ class Reservation:
         """What it takes of the engine's capacity."""
         return self.max_tokens * len(self.span)
 
-    def release(self) -> None:
+    def check(self, tokens: int, position: int) -> None:
+        """Raise ProtocolError for a step that could never fit."""
+        if position < 0 or position + tokens > self.max_tokens:
+            raise ProtocolError(f"tokens {position}:{position + tokens} are outside of the reserved {self.max_tokens}")
+
+    def release(self, keys: bytes = b"") -> None:
         """Give the room back; steps still waiting fail. Calling it again does nothing.
 
         The room is free at once, or after the batch that runs now if one of its steps is in it; see ``freed``.
+        ``keys`` name the beginning that the engine may keep for later sessions.
         """
-        self._release(self)
+        self._release(self, keys)
 
     async def freed(self) -> None:
         """Wait until the room is free, which takes no longer than the batch that runs now. After release() only."""
@@ -79,3 +109,11 @@ class Reservation:
         except IndexError:  # the engine's thread has just finished it
             return
         await running.finished.wait()
+
+
+def deliver(outcomes: Iterable[tuple[PendingStep, Outcome]]) -> None:
+    """On the trio thread: wake those who wait. A step may be settled twice when the engine ends; the first counts."""
+    for step, result in outcomes:
+        if step.result is None:
+            step.result = result
+            step.finished.set()

@@ -16,7 +16,9 @@ from routing.backlog import Backlog
 from routing.chains import expected_seconds
 from routing.errors import BlocksNotCovered, CacheFull
 from routing.ledger import Ledger
+from routing.reuse import fastest_with_reuse, shortened
 from swarm_node.round_trips import RoundTrips
+from swarm_node.served_prefixes import ServedPrefixes
 from swarm_node.settings import (
     AVOID_FAILED_SECONDS,
     CHANGE_SECONDS,
@@ -42,7 +44,7 @@ class _Failed:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Hold:
     """What a chain takes of its nodes."""
 
@@ -51,23 +53,29 @@ class Hold:
     shape: SessionShape
     asked_at: float
     """Unix seconds."""
+    prompt_tokens: int
+    """Of the prompt, what the nodes have to compute as far as is known."""
 
 
 class Router:
-    """One client's judgement: free cache that it knows better than the records, round trips, peers that failed."""
+    """One client's judgement: free cache that it knows better than the records, round trips, peers that failed, and who
+    has served the same beginnings before.
+    """
 
     def __init__(self, blocks: int) -> None:
         self.round_trips = RoundTrips()
         self._blocks = blocks
         self._ledger = Ledger(RECORD_SECONDS)
         self._backlog = Backlog(RECORD_SECONDS)
+        self._served = ServedPrefixes()
         self._failed: dict[str, _Failed] = {}
         self._rng = random.Random()
 
     def route(
         self, snapshot: Snapshot, shape: SessionShape, places: Mapping[str, Place] | None = None
     ) -> tuple[Hop, ...]:
-        """The fastest chain with room for the session, around the peers that failed.
+        """The fastest chain with room for the session, around the peers that failed. It may be faster than others
+        because it has served what the session begins with before.
 
         A peer that failed but has announced itself since is a last resort. With ``places``, those of a session in line
         by peer id, a node has room for it that has set some aside, or that is free and has no line. Without them it is
@@ -81,17 +89,27 @@ class Router:
         oldest = time.time() - DOUBT_SECONDS if places is None else -math.inf
         doubted = {node.peer_id for node in view.nodes if self._ledger.known_at(node) < oldest}
 
+        served = self._served.find(shape.prefix_keys, trio.current_time())
+
         def fastest(excluded: Collection[str]) -> tuple[Hop, ...]:
-            return fastest_chain(view, self._blocks, shape, self.round_trips.one_way, excluded, self._rng, doubted)
+            one_way = self.round_trips.one_way
+            found = fastest_chain(view, self._blocks, shape, one_way, excluded, self._rng, doubted)
+            return fastest_with_reuse(found, served, view, shape, one_way, excluded)
 
         return self._around_the_failed(snapshot, fastest)
 
     def second_thoughts(
-        self, snapshot: Snapshot, shape: SessionShape, hops: Sequence[Hop], backlogs: Mapping[str, int]
+        self,
+        snapshot: Snapshot,
+        shape: SessionShape,
+        hops: Sequence[Hop],
+        backlogs: Mapping[str, int],
+        held_tokens: int = 0,
     ) -> tuple[Hop, ...] | None:
         """Another way, if it is worth changing to now that the ``hops`` of an open chain have told what is ahead.
 
-        ``backlogs`` are block-tokens by peer id, without this session's own prompt.
+        ``backlogs`` are block-tokens by peer id, without this session's own prompt, of which all hops hold the first
+        ``held_tokens`` already.
         """
         view = self._backlog.adjusted(self._ledger.adjusted(snapshot), time.time())
         told = {
@@ -104,7 +122,7 @@ class Router:
             there = fastest_chain(replace(view, nodes=tuple(told.values())), self._blocks, shape, one_way, self._failed)
         except (BlocksNotCovered, CacheFull):
             return None
-        gain = expected_seconds(here, shape, one_way) - expected_seconds(there, shape, one_way)
+        gain = expected_seconds(here, shortened(shape, held_tokens), one_way) - expected_seconds(there, shape, one_way)
         return there if gain > CHANGE_SECONDS + 2 * max(one_way(hop.node) for hop in there) else None
 
     def lines(self, snapshot: Snapshot, shape: SessionShape, left: Collection[str] = ()) -> tuple[Hop, ...]:
@@ -123,35 +141,42 @@ class Router:
 
     def opening(self, hops: Sequence[Hop], shape: SessionShape) -> Hold:
         """A chain is about to reserve: other sessions of this client look elsewhere from now on."""
-        hold = Hold(tuple((hop.node.peer_id, len(hop.span)) for hop in hops), shape, time.time())
+        blocks_of = tuple((hop.node.peer_id, len(hop.span)) for hop in hops)
+        hold = Hold(blocks_of, shape, time.time(), shape.prompt_tokens)
         for peer_id, blocks in hold.blocks:
             self._ledger.opening(peer_id, blocks * shape.max_tokens)
-            self._backlog.sent(peer_id, blocks * shape.prompt_tokens, hold.asked_at)
+            self._backlog.sent(peer_id, blocks * hold.prompt_tokens, hold.asked_at)
         return hold
 
-    def opened(self, hold: Hold, backlogs: Mapping[str, int]) -> None:
-        """It has, and hops have told what prompts are ahead of its own; to be followed by ``closed``."""
+    def opened(self, hold: Hold, backlogs: Mapping[str, int], held_tokens: int = 0) -> None:
+        """It has, and hops have told what prompts are ahead of its own; to be followed by ``closed``.
+
+        Of its own prompt they hold the first ``held_tokens`` already.
+        """
         now = time.time()
+        before, hold.prompt_tokens = hold.prompt_tokens, shortened(hold.shape, held_tokens).prompt_tokens
         for peer_id, blocks in hold.blocks:
             self._ledger.opened(peer_id, blocks * hold.shape.max_tokens, hold.asked_at)
-            if peer_id in backlogs:
-                prompt = blocks * hold.shape.prompt_tokens
-                self._backlog.over(peer_id, prompt)
-                self._backlog.told(peer_id, backlogs[peer_id], now)
-                self._backlog.sent(peer_id, prompt, now)
+            self._backlog.over(peer_id, blocks * before)
+            self._backlog.told(peer_id, backlogs[peer_id], now)
+            self._backlog.sent(peer_id, blocks * hold.prompt_tokens, now)
 
     def refused(self, hold: Hold) -> None:
         """It has not, and holds nothing."""
         for peer_id, blocks in hold.blocks:
             self._ledger.refused(peer_id, blocks * hold.shape.max_tokens)
-            self._backlog.over(peer_id, blocks * hold.shape.prompt_tokens)
+            self._backlog.over(peer_id, blocks * hold.prompt_tokens)
 
     def closed(self, hold: Hold) -> None:
         """The chain has ended."""
         now = time.time()
         for peer_id, blocks in hold.blocks:
             self._ledger.released(peer_id, blocks * hold.shape.max_tokens, now)
-            self._backlog.over(peer_id, blocks * hold.shape.prompt_tokens)
+            self._backlog.over(peer_id, blocks * hold.prompt_tokens)
+
+    def served(self, hops: Sequence[Hop], prefix_keys: bytes) -> None:
+        """The chain has computed the beginning that the keys name."""
+        self._served.remember(prefix_keys, hops, trio.current_time())
 
     def full(self, peer_id: str, free_tokens: int | None) -> None:
         """The peer has refused a session, and said what is free."""

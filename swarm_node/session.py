@@ -63,13 +63,18 @@ class Session:
             if self._chain is None:
                 chains += 1
                 until = trio.current_time() + self._client.timeout
-                shape = SessionShape(self._history.length, self._max_tokens, self._history.token_bytes)
+                length = self._history.length
+                keys = self._history.prefix_keys(length)
+                shape = SessionShape(length, self._max_tokens, self._history.token_bytes, keys)
                 self._chain = await self._client.open_chain(shape, until)
-                self._synced = 0
+                # What the hops hold is not sent again, but tokens whose output is wanted are.
+                self._synced = min(self._chain.held_tokens, length - keep)
             try:
                 sent = self._history.since(self._synced)
                 output = await self._chain.step(sent, self._synced, keep)
                 self._synced = self._history.length
+                if chains:
+                    self._client.router.served(self._chain.hops, keys)
                 return output
             except ChainBroken as failure:
                 await self.close()
@@ -86,9 +91,15 @@ class Session:
 
     def abandon(self) -> None:
         """Like close, without waiting. In the client's loop only."""
-        chain, self._chain, self._synced = self._chain, None, 0
-        if chain is not None:
-            chain.abandon()
+        chain, self._chain = self._chain, None
+        synced, self._synced = self._synced, 0
+        if chain is None:
+            return
+        # What was rolled back here, but not there yet, lies behind.
+        keys = self._history.prefix_keys(synced)
+        if not chain.broken:
+            self._client.router.served(chain.hops, keys)
+        chain.abandon(keys)
 
     async def _fit(self) -> None:
         """Reserve more when the sequence outgrows what was declared."""

@@ -15,6 +15,7 @@ from swarm_node.engine import Engine
 from swarm_node.errors import failed
 from swarm_node.hosted_session import HostedSession
 from swarm_node.messages import Attach, Open, Opened, Wait
+from swarm_node.prefix import Beginning
 from swarm_node.promises import Promises
 from swarm_node.reception import Reception, Served
 from swarm_node.settings import OPEN_SECONDS
@@ -43,13 +44,16 @@ class SessionHost:
         demand: Demand,
         promises: Promises,
         changed: Callable[[], None],
+        share_prefixes: bool = False,
     ) -> None:
+        """``share_prefixes``: a session may go on from what another client's session has left here."""
         self._peer = peer
         self._engine = engine
         self._reception = Reception(served, promises)
         self._room = WaitingRoom(engine)
         self._demand = demand
         self._changed = changed
+        self._share_prefixes = share_prefixes
         self._sessions: dict[bytes, HostedSession] = {}
         self._idle = trio.Event()
         self._idle.set()
@@ -153,10 +157,11 @@ class SessionHost:
         span = self._usable(opening)
         if opening.session in self._sessions:
             raise ProtocolError("a session of this id is running")
-        reservation = self._room.reserve(opening.max_tokens, span, ticket)
+        beginning = Beginning("" if self._share_prefixes else stream.peer_id, opening.prefix_keys)
+        reservation = self._room.reserve(opening.max_tokens, span, beginning, ticket)
         self._demand.opened(len(span))
         hidden_size = self._reception.served.hidden_size
-        session = HostedSession(self._peer, self._engine, hidden_size, opening, reservation, stream)
+        session = HostedSession(self._peer, self._engine, hidden_size, opening, reservation, stream, self._freed)
         if not self._sessions:
             self._idle = trio.Event()
         self._sessions[opening.session] = session
@@ -165,18 +170,23 @@ class SessionHost:
     async def _serve(self, session: HostedSession, stream: Stream) -> None:
         self._changed()
         try:
-            await send_message(stream, Opened(backlog_tokens=self.backlog_tokens))
+            held = session.reservation.held_tokens
+            await send_message(stream, Opened(backlog_tokens=self.backlog_tokens, held_tokens=held))
             await session.run()
         finally:
             del self._sessions[session.opening.session]
             if not self._sessions:
                 self._idle.set()
             self._demand.ended(session.prompt_tokens, session.new_tokens)
-            session.reservation.release()
+            session.reservation.release(session.last_keys)
             with trio.CancelScope(shield=True):  # the engine, too, is not stopped in the middle of a batch
                 await session.reservation.freed()
-            self._room.freed()
-            self._changed()
+            self._freed()
+
+    def _freed(self) -> None:
+        """Some cache is free again."""
+        self._room.freed()
+        self._changed()
 
     def _elsewhere(self) -> CacheFull:
         """Its record may still say otherwise: it is not broken, only of no use for these blocks any more."""

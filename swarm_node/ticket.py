@@ -46,6 +46,7 @@ class Ticket:
         """Whoever claimed it was refused elsewhere, or has run out of time."""
         self._given_away = False
         self._answered = trio.Event()
+        self._opened: Opened | None = None
         self._pinged_at = 0.0
 
     @property
@@ -70,8 +71,8 @@ class Ticket:
             self._answered.set()
             self._news()
 
-    async def claim(self, opening: Open) -> Stream:
-        """Open the session at this node; the stream is the caller's from then on.
+    async def claim(self, opening: Open) -> tuple[Stream, Opened]:
+        """Open the session at this node; the stream is the caller's from then on. Returns what the node said, too.
 
         Raises what the node says when it refuses, NetworkError, PeerSilent.
         """
@@ -83,7 +84,7 @@ class Ticket:
             with deadline(OPEN_SECONDS, "did not answer"):
                 await send_message(self._stream, opening)
                 await self._answered.wait()
-            if not self._given_away:
+            if not self._given_away or self._opened is None:
                 raise self.failure or StreamClosed("went away")
         except BaseException:
             self._abandoned = True
@@ -91,7 +92,7 @@ class Ticket:
                 self._stream.close()
             self._scope.cancel()
             raise
-        return self._stream
+        return self._stream, self._opened
 
     async def _stand(self) -> None:
         node = self.node
@@ -127,6 +128,7 @@ class Ticket:
                 case Pong():
                     self._round_trips.learn(self.node, trio.current_time() - self._pinged_at)
                 case Opened():
+                    self._opened = message
                     self._given_away = self.claimed and not self._abandoned
                     self._answered.set()
                     return

@@ -14,6 +14,7 @@ from routing.settings import LINE_LENGTH
 from routing.span import Span
 from swarm_node.engine import Engine
 from swarm_node.messages import Close, Open, Ping, Pong, Queued, Room
+from swarm_node.prefix import Beginning
 from swarm_node.reservation import Reservation
 from swarm_node.settings import CLOSE_SECONDS, SESSION_SILENCE_SECONDS
 from swarm_node.tasks import deadline
@@ -64,8 +65,8 @@ class WaitingRoom:
         """Block-tokens that a session which has not waited may have."""
         return self._line.free_for_newcomers(self._engine.free_tokens)
 
-    def reserve(self, max_tokens: int, span: Span, ticket: Ticket | None = None) -> Reservation:
-        """Cache for a session whose turn it is; its ticket, if it has one, is used up.
+    def reserve(self, max_tokens: int, span: Span, beginning: Beginning, ticket: Ticket | None = None) -> Reservation:
+        """Cache for a session whose turn it is, with what is kept of its beginning; its ticket, if any, is used up.
 
         Raises CacheFull if there is no room for it, or none that is not set aside for others.
         """
@@ -77,7 +78,8 @@ class WaitingRoom:
                 self.free_tokens,
             )
         try:
-            reservation = self._engine.reserve(max_tokens, span)
+            # What was set aside for others must not go into what it borrows.
+            reservation = self._engine.reserve(max_tokens, span, beginning, max(need, self.free_tokens))
         except CacheFull as full:
             raise CacheFull(str(full), self.free_tokens) from None
         if ticket is not None:

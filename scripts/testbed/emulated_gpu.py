@@ -65,7 +65,7 @@ class EmulatedCache(SequenceCache):
     """Holds nothing but a length, and the computing time of its sequence here."""
 
     def __init__(self, max_tokens: int) -> None:
-        super().__init__(max_tokens)
+        super().__init__(max_tokens, reusable=False)  # all prompts look alike here
         self.seconds = 0.0
 
 

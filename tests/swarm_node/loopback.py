@@ -106,20 +106,26 @@ class Net:
             while not true():
                 await self.changed.wait()
 
-    async def node(self, name: str, blocks: HostedBlocks, sessions: int) -> Here:
+    async def node(self, name: str, blocks: HostedBlocks, sessions: int, share_prefixes: bool = False) -> Here:
         """Start a node with room for so many sessions of TOKENS tokens on all of its blocks."""
-        here: Here = await self.nursery.start(self._run_node, name, blocks, sessions)
+        here: Here = await self.nursery.start(self._run_node, name, blocks, sessions, share_prefixes)
         return here
 
     async def _run_node(
-        self, name: str, blocks: HostedBlocks, sessions: int, task_status: trio.TaskStatus[Here]
+        self,
+        name: str,
+        blocks: HostedBlocks,
+        sessions: int,
+        share_prefixes: bool,
+        task_status: trio.TaskStatus[Here],
     ) -> None:
         peer: Any = LocalPeer(self, name)
         span = blocks.span
         async with open_engine(blocks, sessions * TOKENS * len(span)) as engine:
             demand = Demand(BLOCKS, trio.current_time)
             promises = Promises(peer, MODEL)
-            host = SessionHost(peer, engine, Served(MODEL, MODEL, span, WIDTH), demand, promises, self.tell)
+            served = Served(MODEL, MODEL, span, WIDTH)
+            host = SessionHost(peer, engine, served, demand, promises, self.tell, share_prefixes)
             try:
                 async with trio.open_nursery() as nursery:
                     here = self.nodes[name] = Here(name, span, engine, host, demand, nursery.cancel_scope)

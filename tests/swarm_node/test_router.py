@@ -13,7 +13,7 @@ from routing import Coordinate, Hop, NodeView, SessionShape, Snapshot, Span
 from routing.errors import BlocksNotCovered, CacheFull
 from swarm_node.round_trips import RoundTrips
 from swarm_node.router import Router
-from swarm_node.settings import ASSUMED_HOP_SECONDS, DOUBT_SECONDS, MAX_TICKETS, RECORD_SECONDS
+from swarm_node.settings import ASSUMED_HOP_SECONDS, DOUBT_SECONDS, MAX_TICKETS, PREFIX_KEY_BYTES, RECORD_SECONDS
 from tests.routing.nodes import node
 
 BLOCKS = 4
@@ -97,7 +97,7 @@ def test_what_a_chain_holds_is_not_offered_to_another_session() -> None:
             router.route(view, SHAPE)
         router.refused(hold)
         hold = router.opening(router.route(view, SHAPE), SHAPE)
-        router.opened(hold, {})
+        router.opened(hold, {"a": 0})
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
         router.closed(hold)
@@ -149,5 +149,44 @@ def test_a_node_is_asked_though_it_was_full_when_that_was_long_ago() -> None:
         router.full("a", 0)
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
+
+    with_router(test)
+
+
+def test_a_session_goes_where_its_beginning_was_served_as_long_as_that_is_not_too_long_ago(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = bytes(3 * PREFIX_KEY_BYTES)
+    shape = SessionShape(200, 210, prefix_keys=keys + bytes([1] * PREFIX_KEY_BYTES))
+
+    def test(router: Router) -> None:
+        view = swarm(node("fast", 0, 4), node("slow", 0, 4, prefill_seconds=0.002))
+        assert router.route(view, shape)[0].node.peer_id == "fast"
+        router.served((Hop(view.nodes[1], Span(0, 4)),), keys)
+        assert router.route(view, shape)[0].node.peer_id == "slow"
+        assert router.route(view, replace(shape, prefix_keys=b""))[0].node.peer_id == "fast"
+        router.failed("slow")
+        assert router.route(view, shape)[0].node.peer_id == "fast"
+        monkeypatch.setattr("swarm_node.served_prefixes.PREFIX_IDLE_SECONDS", 0.0)
+        assert not router._served.find(keys, trio.current_time())
+
+    with_router(test)
+
+
+def test_what_a_chain_holds_of_a_prompt_is_no_reason_to_leave_it_and_no_work_ahead_of_others() -> None:
+    shape = SessionShape(1000, 1100)
+
+    def test(router: Router) -> None:
+        view = swarm(node("holds", 0, 4), node("idle", 0, 4))
+        hops = (Hop(view.nodes[0], Span(0, 4)),)
+        hold = router.opening(hops, shape)
+        assert router.second_thoughts(view, shape, hops, {"holds": 2000}) is not None
+        assert router.second_thoughts(view, shape, hops, {"holds": 2000}, 960) is None
+        router.opened(hold, {"holds": 0}, 960)
+        (ahead, _) = router._backlog.adjusted(view, time.time()).nodes
+        assert ahead.backlog_tokens <= 4 * 40
+        router.closed(hold)
+        (ahead, _) = router._backlog.adjusted(view, time.time()).nodes
+        assert ahead.backlog_tokens == 0
 
     with_router(test)

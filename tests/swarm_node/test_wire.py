@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from routing.errors import ProtocolError, StreamClosed
 from swarm_node.messages import Attach, Close, Failed, Message, NextHop, Open, Result, Step
-from swarm_node.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
+from swarm_node.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, PREFIX_KEY_BYTES, PREFIX_KEYS_MAX
 from swarm_node.wire import decode_header, receive_message, send_message
 
 SESSION = bytes(16)
@@ -68,6 +68,7 @@ def frame(header: Any, payload: bytes = b"") -> bytes:
             max_tokens=100,
             previous=None,
             next=NextHop(peer_id="p", addresses=["/ip4/127.0.0.1/tcp/1/p2p/p"]),
+            prefix_keys=bytes(PREFIX_KEYS_MAX * PREFIX_KEY_BYTES),
         ),
     ],
     ids=lambda message: message.type,
@@ -128,6 +129,9 @@ def test_a_payload_where_none_belongs_is_refused() -> None:
         7,
         {"type": "unheard-of"},
         {"type": "close", "extra": 1},
+        {"type": "close", "prefix_keys": bytes(PREFIX_KEY_BYTES - 1)},
+        {"type": "close", "prefix_keys": bytes((PREFIX_KEYS_MAX + 1) * PREFIX_KEY_BYTES)},
+        {"type": "close", "prefix_keys": [bytes(PREFIX_KEY_BYTES)]},
         {"type": "attach", "session": b"short"},
         {"type": "attach", "session": "a" * 16},
         {**STEP.model_dump(), "tokens": 0},
