@@ -17,6 +17,11 @@ class Dtype(StrEnum):
     float16 = "float16"
 
 
+class Quant(StrEnum):
+    none = "none"
+    int8 = "int8"
+
+
 Model = Annotated[str, typer.Option("--model", "-m", help="Directory of a model, or its Hub id.", envvar="SWARM_MODEL")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")]
 InitialPeers = Annotated[

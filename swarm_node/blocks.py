@@ -14,9 +14,11 @@ from routing.errors import ModelError, UsageError
 from routing.span import Span
 from swarm_node.attention import FLATTENED
 from swarm_node.block_span import BlockSpan, CachePath
+from swarm_node.fast_linear import make_fast
 from swarm_node.layer_list import LayerList
 from swarm_node.model_source import ModelSource
 from swarm_node.pruning import RemoteBlocks, keep_ends, keep_span
+from swarm_node.quantised import Quant, quantise
 from swarm_node.quiet import quiet
 from swarm_node.self_check import flattened_is_right
 from swarm_node.shards import needed_tensors, view
@@ -29,6 +31,7 @@ def load_span(
     span: Span,
     *,
     dtype: torch.dtype,
+    quant: Quant = Quant.NONE,
     device: str | torch.device = "cpu",
     path: CachePath | None = None,
 ) -> BlockSpan:
@@ -40,8 +43,11 @@ def load_span(
     if span.end > source.blocks:
         raise UsageError(f"blocks {span} are not in {source.name}, which has blocks 0:{source.blocks}")
     length = source.shapes.output_length
-    model = _load(source, span, dtype, device, lambda made: keep_span(made, span, length))
-    loaded = BlockSpan(model, span, source.shapes)
+    model = _load(source, span, dtype, lambda made: keep_span(made, span, length))
+    if quant is Quant.INT8:
+        quantise(model)  # before a GPU gets them, which may have no room for the plain weights
+    loaded = BlockSpan(model.to(device), span, source.shapes)
+    make_fast(model)
     if path is not None:
         if not loaded.take(path):
             raise UsageError(f"model type {source.config.model_type} has no {path} cache path; leave it to the check")
@@ -63,7 +69,9 @@ def load_ends(source: ModelSource, *, dtype: torch.dtype, device: str | torch.de
 
     Raises ModelError if its weights do not fit it. Blocks for disk and network: call it in a thread.
     """
-    model = _load(source, None, dtype, device, lambda made: keep_ends(made, source.shapes.output_length))
+    model = _load(source, None, dtype, lambda made: keep_ends(made, source.shapes.output_length))
+    model.to(device)
+    make_fast(model)
     with quiet():
         model.set_attn_implementation(FLATTENED)  # nothing attends here, so no mask need be built
     return model
@@ -80,7 +88,6 @@ def _load(
     source: ModelSource,
     span: Span | None,
     dtype: torch.dtype,
-    device: str | torch.device,
     prune: Callable[[Any], None],
 ) -> PreTrainedModel:
     original = MODEL_FOR_CAUSAL_LM_MAPPING[type(source.config)]
@@ -100,6 +107,5 @@ def _load(
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise ModelError(f"the weights of {source.name} lack {missing}; download it again")
-    model.eval().requires_grad_(False)
-    moved: PreTrainedModel = model.to(device)
-    return moved
+    loaded: PreTrainedModel = model.eval().requires_grad_(False)
+    return loaded

@@ -15,6 +15,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
 from swarm_node.layer_list import LayerList, accepted
+from swarm_node.linear_layers import linear_layers, weight_of
+from swarm_node.quantised import SCALE_BYTES, Quant
 from swarm_node.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -44,11 +46,23 @@ class BlockShapes:
     """0 if a block returns a bare tensor, else the length of the tuple it returns."""
     parameters: tuple[int, ...]
     """Parameters of each block."""
+    linear_parameters: tuple[int, ...]
+    """Those of them that are weights of linear layers, which may be kept in fewer bits."""
+    linear_outputs: tuple[int, ...]
+    """Outputs of each block's linear layers, each of which then has a scale."""
     token_elements: tuple[int, ...]
     """Numbers that each block caches per token."""
 
-    def footprint(self, dtype: torch.dtype) -> Footprint:
-        return Footprint(max(self.parameters) * dtype.itemsize, max(self.token_elements) * dtype.itemsize)
+    def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
+        return Footprint(max(self._block_bytes(dtype, quant)), max(self.token_elements) * dtype.itemsize)
+
+    def _block_bytes(self, dtype: torch.dtype, quant: Quant) -> list[int]:
+        if quant is Quant.NONE:
+            return [count * dtype.itemsize for count in self.parameters]
+        return [
+            (count - linear) * dtype.itemsize + linear + outputs * SCALE_BYTES
+            for count, linear, outputs in zip(self.parameters, self.linear_parameters, self.linear_outputs, strict=True)
+        ]
 
 
 def probe(config: PreTrainedConfig) -> BlockShapes:
@@ -150,6 +164,8 @@ def _probe(config: PreTrainedConfig) -> BlockShapes:
         hidden_size=recorder.width,
         output_length=recorder.output_length,
         parameters=tuple(sum(weight.numel() for weight in block.parameters()) for block in layers),
+        linear_parameters=tuple(sum(weight_of(layer).numel() for layer in linear_layers(block)) for block in layers),
+        linear_outputs=tuple(sum(len(weight_of(layer)) for layer in linear_layers(block)) for block in layers),
         token_elements=tuple(cache.elements[index] for index in sorted(cache.elements)),
     )
 

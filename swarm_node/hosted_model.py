@@ -13,6 +13,7 @@ from swarm_node.blocks import fetch_span, load_span
 from swarm_node.footprint import Footprint
 from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.model_source import ModelSource
+from swarm_node.quantised import Quant
 
 
 class ModelCard(Protocol):
@@ -40,7 +41,7 @@ class HostedModel(ModelCard, Protocol):
 
     def resolve_dtype(self, name: str) -> torch.dtype: ...
 
-    def footprint(self, dtype: torch.dtype) -> Footprint: ...
+    def footprint(self, dtype: torch.dtype, quant: Quant) -> Footprint: ...
 
     def device_name(self, device: str) -> str:
         """What kind of device it is: two of one name are equally fast."""
@@ -48,7 +49,7 @@ class HostedModel(ModelCard, Protocol):
     def fetch(self, span: Span) -> None:
         """Bring the files of these blocks to this machine, so that a later load() takes no download."""
 
-    def load(self, span: Span, dtype: torch.dtype, device: str) -> HostedBlocks: ...
+    def load(self, span: Span, dtype: torch.dtype, quant: Quant, device: str) -> HostedBlocks: ...
 
 
 class StoredModel(ModelSource):
@@ -62,5 +63,5 @@ class StoredModel(ModelSource):
     def fetch(self, span: Span) -> None:
         fetch_span(self, span)
 
-    def load(self, span: Span, dtype: torch.dtype, device: str) -> BlockSpan:
-        return load_span(self, span, dtype=dtype, device=device)
+    def load(self, span: Span, dtype: torch.dtype, quant: Quant, device: str) -> BlockSpan:
+        return load_span(self, span, dtype=dtype, quant=quant, device=device)

@@ -14,6 +14,7 @@ from swarm_node.fingerprint import fingerprint
 from swarm_node.footprint import BlockShapes, Footprint, probe
 from swarm_node.model_config import context_length, read_config, refuse_quantised
 from swarm_node.model_files import ModelFiles, open_files
+from swarm_node.quantised import Quant
 from swarm_node.quiet import quiet
 from swarm_node.settings import HUB_READERS
 from swarm_node.shards import Shard, read_shard, shard_files
@@ -77,9 +78,9 @@ class ModelSource:
         """Most tokens the model can attend to; None if its config does not say."""
         return context_length(self.config)
 
-    def footprint(self, dtype: torch.dtype) -> Footprint:
-        """Memory per block and per cached token and block in ``dtype``; the largest block counts."""
-        return self.shapes.footprint(dtype)
+    def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
+        """Memory per block and per cached token and block; the largest block counts."""
+        return self.shapes.footprint(dtype, quant)
 
     def resolve_dtype(self, name: str) -> torch.dtype:
         """``auto`` is the dtype the model was saved in. Raises UsageError for a name that is none of the choices."""

@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from swarm_node.compute_speed import ComputeSpeed
+from swarm_node.quantised import Quant
 from swarm_node.settings import SPEED_LIFE_SECONDS
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,10 @@ class _Entry(BaseModel):
     """Unix seconds."""
 
 
-def speed_file(fingerprint: str, dtype: torch.dtype, device_name: str) -> Path:
+def speed_file(fingerprint: str, dtype: torch.dtype, quant: Quant, device_name: str) -> Path:
     """Where the speed of such a device with this model lies; another number of threads is another file."""
-    name = "-".join((fingerprint, str(dtype).removeprefix("torch."), device_name, str(torch.get_num_threads())))
+    kind = (str(dtype).removeprefix("torch."), quant.value, device_name, str(torch.get_num_threads()))
+    name = "-".join((fingerprint, *kind))
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
     return platformdirs.user_cache_path("swarm-node") / "speed" / f"{safe}.json"
 

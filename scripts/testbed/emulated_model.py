@@ -11,6 +11,7 @@ import torch
 from routing.cluster import ModelShape
 from routing.span import Span
 from swarm_node.footprint import Footprint
+from swarm_node.quantised import Quant
 from swarm_node.settings import SESSION_TOKENS, WIRE_VERSION
 from testbed.emulated_gpu import HIDDEN_SIZE, ROW_TOKENS, EmulatedBlocks, EmulatedGpu
 
@@ -82,7 +83,7 @@ class EmulatedModel:
         """What blocks count would not be exact in less than float32."""
         return torch.float32
 
-    def footprint(self, dtype: torch.dtype) -> Footprint:
+    def footprint(self, dtype: torch.dtype, quant: Quant) -> Footprint:
         return Footprint(int(self.card.shape.block_bytes), self.card.token_bytes)
 
     def device_name(self, device: str) -> str:
@@ -92,6 +93,6 @@ class EmulatedModel:
     def fetch(self, span: Span) -> None:
         pass
 
-    def load(self, span: Span, dtype: torch.dtype, device: str) -> EmulatedBlocks:
+    def load(self, span: Span, dtype: torch.dtype, quant: Quant, device: str) -> EmulatedBlocks:
         time.sleep(self.load_seconds * len(span))
         return EmulatedBlocks(self.gpu, span)

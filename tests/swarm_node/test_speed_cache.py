@@ -7,6 +7,7 @@ import torch
 
 from swarm_node import speed_cache
 from swarm_node.compute_speed import ComputeSpeed
+from swarm_node.quantised import Quant
 from swarm_node.settings import SPEED_LIFE_SECONDS
 from swarm_node.speed_cache import known_speed, remember_speed, speed_file
 
@@ -41,12 +42,13 @@ def test_a_disk_that_refuses_only_costs_a_measurement(tmp_path: Path) -> None:
     assert known_speed(tmp_path / "taken" / "speed.json") is None
 
 
-def test_another_model_dtype_or_device_is_another_speed() -> None:
+def test_another_model_number_format_or_device_is_another_speed() -> None:
     files = {
-        speed_file("a", torch.float32, "cpu"),
-        speed_file("b", torch.float32, "cpu"),
-        speed_file("a", torch.bfloat16, "cpu"),
-        speed_file("a", torch.float32, "NVIDIA H100 / 80GB"),
+        speed_file("a", torch.float32, Quant.NONE, "cpu"),
+        speed_file("b", torch.float32, Quant.NONE, "cpu"),
+        speed_file("a", torch.bfloat16, Quant.NONE, "cpu"),
+        speed_file("a", torch.float32, Quant.INT8, "cpu"),
+        speed_file("a", torch.float32, Quant.NONE, "NVIDIA H100 / 80GB"),
     }
-    assert len(files) == 4
+    assert len(files) == 5
     assert len({file.parent for file in files}) == 1

@@ -1,0 +1,79 @@
+"""Linear layers whose weights are kept in 8 bits: half the memory of bfloat16, and on a CPU sooner read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from swarm_node.linear_layers import bias_of, exchange, weight_of
+from swarm_node.settings import INT8_ROWS, WIDENED_COLUMNS
+
+
+class Quant(StrEnum):
+    """How the weights of linear layers are kept."""
+
+    NONE = "none"
+    """As they are, in the dtype of the blocks."""
+    INT8 = "int8"
+
+
+SCALE_BYTES = 4
+"""Of the scale of one output, in float32."""
+
+
+def quantise(module: nn.Module) -> None:
+    """Exchange the linear layers inside ``module`` for ones in 8 bits.
+
+    Embeddings, norms and experts that a model fuses into one tensor stay as they are.
+    """
+    exchange(module, Int8Linear)
+
+
+class Int8Linear(nn.Module):
+    """A linear layer whose weight is ``levels`` (int8 [out, in], -127 to 127) times one scale for each output.
+
+    The scale makes the largest weight of an output 127. Inputs and outputs are of the model's dtype.
+    """
+
+    levels: torch.Tensor
+    scales: torch.Tensor
+
+    def __init__(self, linear: nn.Module) -> None:
+        """``linear``: a Linear or a Conv1D."""
+        super().__init__()
+        plain = weight_of(linear)
+        self.out_features, self.in_features = plain.shape
+        wide = plain.float()
+        scales = wide.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny) / 127
+        self.register_buffer("levels", (wide / scales[:, None]).round().to(torch.int8).contiguous())
+        self.register_buffer("scales", scales)
+        self.bias = bias_of(linear)
+        self._dtype = plain.dtype
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """A plain copy, for models that multiply by the weight themselves."""
+        return (self.levels * self.scales[:, None]).to(self._dtype)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """[…, in] to […, out]."""
+        if rows.device.type == "cpu":
+            few = rows.numel() <= INT8_ROWS * self.in_features
+            output = self._few(rows) if few else self._many(rows)
+        else:
+            output = functional.linear(rows, self.levels.to(rows.dtype)) * self.scales.to(rows.dtype)
+        return output if self.bias is None else output + self.bias
+
+    def _few(self, rows: torch.Tensor) -> torch.Tensor:
+        flat = rows.reshape(-1, self.in_features)
+        output: torch.Tensor = torch._weight_int8pack_mm(flat, self.levels, self.scales.to(rows.dtype))
+        return output.view(*rows.shape[:-1], self.out_features)
+
+    def _many(self, rows: torch.Tensor) -> torch.Tensor:
+        """In float32, some outputs at a time: their wide weights stay in the processor's cache."""
+        wide = rows.float()
+        parts = [functional.linear(wide, part.float()) for part in self.levels.split(WIDENED_COLUMNS)]
+        return (torch.cat(parts, dim=-1) * self.scales).to(rows.dtype)
