@@ -84,5 +84,6 @@ def as_json(generated: Generated) -> dict[str, object]:
         "seconds": round(generated.seconds, 4),
         "first_token_seconds": round(generated.first_token_seconds, 4),
         "tokens_per_second": round(generated.tokens_per_second, 2),
+        "tokens_per_round_trip": round(generated.tokens_per_round_trip, 2),
         "route": [{"peer": hop.node.peer_id, "start": hop.span.start, "end": hop.span.end} for hop in generated.route],
     }

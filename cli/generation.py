@@ -63,6 +63,8 @@ class Generated:
     text: str | None
     seconds: float
     first_token_seconds: float
+    rounds: int
+    """Round trips through the chain, that of the prompt among them."""
     route: tuple[Hop, ...] = field(default=())
 
     @property
@@ -70,6 +72,11 @@ class Generated:
         """Of decoding: the tokens after the first, over the time they took."""
         decoding = self.seconds - self.first_token_seconds
         return (len(self.token_ids) - 1) / decoding if decoding > 0 and len(self.token_ids) > 1 else 0.0
+
+    @property
+    def tokens_per_round_trip(self) -> float:
+        """More than 1 where guesses came true."""
+        return len(self.token_ids) / self.rounds if self.rounds else 0.0
 
 
 @contextmanager
@@ -165,6 +172,7 @@ def run_generation(
         text=text,
         seconds=finished - watch.started,
         first_token_seconds=(watch.first or finished) - watch.started,
+        rounds=model.rounds(),
         route=model.route(),
     )
 

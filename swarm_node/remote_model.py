@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from routing import Hop
 from swarm_node.blocks import load_ends, remote_blocks
 from swarm_node.bridge import Bridge
+from swarm_node.guessing import Guessing
 from swarm_node.model_source import ModelSource
 from swarm_node.remote_cache import RemoteCache
 from swarm_node.settings import CLIENT_TIMEOUT_SECONDS
@@ -44,15 +45,16 @@ class AutoSwarmModelForCausalLM:
         revision: str | None = None,
         timeout: float = CLIENT_TIMEOUT_SECONDS,
         notice: Callable[[str], None] = log.warning,
+        speculate: bool = True,
     ) -> SwarmModel:
         """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
 
         ``timeout``: seconds to wait for missing blocks or a free place before a call fails. ``notice`` is told, one
-        line at a time, of waits and of nodes that failed. Close the model, or use it as a context manager.
-        Raises ModelError, UsageError, NetworkError.
+        line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. Close the model, or use it as a
+        context manager. Raises ModelError, UsageError, NetworkError.
         """
         source = ModelSource.open(model, revision)
-        return connect(source, initial_peers, dtype=dtype, timeout=timeout, notice=notice)
+        return connect(source, initial_peers, dtype=dtype, timeout=timeout, notice=notice, speculate=speculate)
 
 
 def connect(
@@ -62,6 +64,7 @@ def connect(
     dtype: str,
     timeout: float,
     notice: Callable[[str], None],
+    speculate: bool = True,
 ) -> SwarmModel:
     """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
     bridge = Bridge(source, initial_peers, timeout, notice)
@@ -70,14 +73,14 @@ def connect(
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
         ends.__class__ = kind
         assert isinstance(ends, SwarmModel)
-        ends._join(bridge)
+        ends._join(bridge, speculate)
         return ends
     except BaseException:
         bridge.close()
         raise
 
 
-class SwarmModel(PreTrainedModel):
+class SwarmModel(Guessing, PreTrainedModel):
     """The part of a causal language model that the user runs: embeddings, final norm, head, and generate.
 
     Made by AutoSwarmModelForCausalLM as a subclass of the model's own class too. Owns the connection to the swarm;
@@ -85,11 +88,11 @@ class SwarmModel(PreTrainedModel):
     """
 
     _bridge: Bridge
-    _calls: threading.local
 
-    def _join(self, bridge: Bridge) -> None:
+    def _join(self, bridge: Bridge, speculate: bool) -> None:
         self._bridge = bridge
         self._calls = threading.local()
+        self.speculate = speculate
         remote_blocks(self).forward_blocks = self._forward_blocks
 
     def new_cache(self, max_tokens: int) -> RemoteCache:
@@ -99,6 +102,7 @@ class SwarmModel(PreTrainedModel):
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """transformers' generate. The cache in the swarm is freed at the end unless it is returned or was passed in."""
         self._calls.made = []
+        self._calls.rounds = 0
         try:
             output = super().generate(*args, **kwargs)
         except BaseException:
@@ -120,6 +124,10 @@ class SwarmModel(PreTrainedModel):
     def route(self) -> tuple[Hop, ...]:
         """The chain that served the first row of this thread's last forward call; empty if there was none."""
         return getattr(self._calls, "route", ())
+
+    def rounds(self) -> int:
+        """How often this thread's last generate call went round the chain: once a token, or less often by guessing."""
+        return getattr(self._calls, "rounds", 0)
 
     def _close_caches(self, kept: object) -> None:
         for cache in self._calls.made:
@@ -157,7 +165,7 @@ def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
     plain = kind.forward
     signature = inspect.signature(plain)
 
-    @functools.wraps(plain)
+    @wraps(plain)
     def forward(self: SwarmModel, *args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(self, *args, **kwargs)
         given = bound.arguments
@@ -173,6 +181,7 @@ def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
             temporary = use_cache is False or (use_cache is None and not self.config.get_text_config().use_cache)
             given["past_key_values"] = cache
         self._calls.current = _Call(cache, given.get("attention_mask"), keep)
+        self._calls.rounds = self.rounds() + 1
         try:
             output = plain(*bound.args, **bound.kwargs)
             self._calls.route = cache.route()

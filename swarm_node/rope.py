@@ -54,6 +54,20 @@ class VariableRope:
         return anchored
 
 
+def longest_alike(model: nn.Module) -> Callable[[int], int | None]:
+    """Tells how long a step may make a sequence whose tokens are to see the frequencies that each would see alone.
+
+    It is asked with the sequence's length after the first of them. None: any length.
+    """
+    variants = [(kind, limit) for module in model.modules() for *_, kind, limit in _variants(module)]
+
+    def longest(length: int) -> int | None:
+        ends = [max(limit, length) for kind, limit in variants if length <= limit or kind == "dynamic"]
+        return min(ends, default=None)
+
+    return longest
+
+
 def _variants(module: Any) -> list[tuple[Any, str, str, int]]:
     kinds = getattr(module, "rope_type", None)
     config = getattr(module, "config", None)

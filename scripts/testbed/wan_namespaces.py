@@ -87,7 +87,7 @@ def create(names: Sequence[str], mtu: int) -> list[int]:
     _ip("-batch", "-", script="".join(f"netns add {name}\n" for name in names))
     descriptors = []
     for host, namespace in enumerate(names):
-        with _inside(namespace):
+        with inside(namespace):
             descriptors.append(_open_tun())
             _configure(address(host), mtu)
     return descriptors
@@ -146,7 +146,7 @@ def _open_tun() -> int:
 
 
 @contextmanager
-def _inside(namespace: str) -> Iterator[None]:
+def inside(namespace: str) -> Iterator[None]:
     """This thread and the programs that it starts are in the namespace meanwhile."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:

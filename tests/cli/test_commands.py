@@ -55,6 +55,7 @@ def test_generate_for_machines_tells_text_tokens_and_route(
     assert answer["text"] is None
     assert answer["prompt_tokens"] == 3
     assert answer["tokens_per_second"] > 0 and answer["seconds"] > 0
+    assert answer["tokens_per_round_trip"] >= 1
     assert [hop["peer"] for hop in answer["route"]] == [node.peer_id for node in local.nodes]
     assert [(hop["start"], hop["end"]) for hop in answer["route"]] == [(0, 2), (2, 4)]
 

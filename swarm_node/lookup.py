@@ -1,0 +1,81 @@
+"""Where the tokens come from that are verified together: transformers' candidate generators, for a swarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import takewhile
+from time import perf_counter
+from typing import Any
+
+import torch
+from transformers.generation.candidate_generator import CandidateGenerator
+
+from swarm_node.remote_cache import RemoteCache
+from swarm_node.repeats import Repeats
+from swarm_node.settings import DECODE_TOKENS_MAX
+from swarm_node.speculation import Speculation
+
+
+class Lookup(CandidateGenerator):
+    """Guesses for one sequence, as many as pay. Made for one call of generate, and ends with it."""
+
+    def __init__(
+        self, cache: RemoteCache, max_length: int, ends: frozenset[int], longest: Callable[[int], int | None]
+    ) -> None:
+        """No guess is one of the tokens ``ends``, and the text gets no longer than ``max_length``.
+
+        ``longest`` tells how long a step may make the sequence that makes it so long without guesses; None: any length.
+        """
+        self._cache = cache
+        self._max_length = max_length
+        self._ends = ends
+        self._longest = longest
+        self._text = Repeats()
+        self._speculation: Speculation | None = None
+        self._match = 0
+        self._guess: list[int] = []
+        self._verified = 0
+        self._started = 0.0
+
+    def get_candidates(self, input_ids: torch.Tensor, **_: Any) -> tuple[torch.Tensor, None]:
+        """transformers' hook: ``input_ids`` [1, length] and the guesses to verify after them."""
+        self._text.extend(input_ids[0, len(self._text) :].tolist())
+        self._match = self._text.match()
+        self._guess = list(takewhile(lambda token: token not in self._ends, self._text.guess(self._room())))
+        # The first step carries the prompt: it tells nothing of what a token costs, but it opens the chain.
+        self._verified = self._speculation.guesses(self._match, len(self._guess)) if self._speculation else 0
+        if self._verified:
+            guess = input_ids.new_tensor([self._guess[: self._verified]])
+            input_ids = torch.cat([input_ids, guess], dim=1)
+        self._started = perf_counter()
+        return input_ids, None
+
+    def update_candidate_strategy(self, input_ids: torch.Tensor, scores: torch.Tensor, num_matches: int) -> None:
+        """transformers' hook: the step is done, and ``input_ids`` holds what came of it."""
+        if self._speculation is None:
+            self._speculation = Speculation(self._cache.token_seconds())
+            return
+        self._speculation.stepped(self._verified, perf_counter() - self._started)
+        self._speculation.came(self._match, self._guess, input_ids[0, len(self._text) :].tolist())
+
+    def _room(self) -> int:
+        """How many guesses may be verified now at most."""
+        length = len(self._text)
+        room = min(DECODE_TOKENS_MAX, self._max_length - length) - 1
+        longest = self._longest(length)
+        if longest is not None:
+            room = min(room, longest - length)
+        return max(0, room)
+
+
+class Bounded(CandidateGenerator):
+    """transformers' own prompt lookup, which guesses on beyond the end: more tokens than a session has reserved."""
+
+    def __init__(self, inner: CandidateGenerator, max_length: int) -> None:
+        self._inner = inner
+        self._max_length = max_length
+
+    def get_candidates(self, input_ids: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, None]:
+        """transformers' hook; as many as leave room for the token that follows the last."""
+        candidates, _ = self._inner.get_candidates(input_ids, **kwargs)
+        return candidates[:, : max(input_ids.shape[1], self._max_length - 1)], None

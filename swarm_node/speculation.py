@@ -1,0 +1,77 @@
+"""How many guessed tokens to verify together with the next one: a pure decision from what was seen in this answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from statistics import median
+
+from swarm_node.settings import (
+    DECODE_TOKENS_MAX,
+    GUESSES_REMEMBERED,
+    GUESSES_WORTH,
+    LONGEST_MATCH,
+    ONE_MORE_GUESS_WORTH,
+    STEPS_REMEMBERED,
+)
+
+_KINDS = LONGEST_MATCH.bit_length()
+
+
+class Speculation:
+    """One answer's running judgement of how long steps take and how often guesses come true.
+
+    A guess follows a match: so many tokens at the end of the text that occurred before. The longer the match, the
+    likelier the guess; and a guess that came true makes the match longer by one for the next.
+    """
+
+    def __init__(self, token_seconds: float) -> None:
+        """``token_seconds``: what each token more in a step takes, as far as is known before any was tried."""
+        self._steps: deque[float] = deque(maxlen=STEPS_REMEMBERED)
+        self._extras: deque[float] = deque([token_seconds], maxlen=STEPS_REMEMBERED)
+        self._tried = [2.0] * _KINDS
+        self._right = [2.0 * (2**kind / (2**kind + 2)) for kind in range(_KINDS)]
+
+    def guesses(self, match: int, offered: int) -> int:
+        """How many of ``offered`` guesses after a ``match`` to verify in the next step, for most tokens a second.
+
+        Never so many that nodes no longer take the step for a decode; none before a step without guesses was timed.
+        """
+        if not self._steps or not match:
+            return 0
+        step, extra = median(self._steps), max(0.0, median(self._extras))
+        best, chosen = GUESSES_WORTH / ONE_MORE_GUESS_WORTH, 0
+        all_right, tokens = 1.0, 1.0
+        for count in range(1, min(offered, DECODE_TOKENS_MAX - 1) + 1):
+            all_right *= self.rate(match + count - 1)
+            tokens += all_right
+            gain = tokens * step / (step + count * extra)
+            if gain > best * ONE_MORE_GUESS_WORTH:
+                best, chosen = gain, count
+        return chosen
+
+    def rate(self, match: int) -> float:
+        """Share of guesses after such a match that came true lately."""
+        kind = _kind(match)
+        return self._right[kind] / self._tried[kind]
+
+    def stepped(self, guesses: int, seconds: float) -> None:
+        """A step with so many guesses took so long."""
+        if guesses == 0:
+            self._steps.append(seconds)
+        elif self._steps:
+            self._extras.append((seconds - median(self._steps)) / guesses)
+
+    def came(self, match: int, guessed: Sequence[int], tokens: Sequence[int]) -> None:
+        """After a ``match``, ``tokens`` came where ``guessed`` was expected, whether that was verified or not."""
+        for offset, (guess, token) in enumerate(zip(guessed, tokens, strict=False)):
+            kind, keep = _kind(match + offset), 1 - 1 / GUESSES_REMEMBERED
+            self._tried[kind] = keep * self._tried[kind] + 1
+            self._right[kind] = keep * self._right[kind] + (guess == token)
+            if guess != token:
+                return
+
+
+def _kind(match: int) -> int:
+    """Matches of 1, 2 to 3, 4 to 7 tokens, and of LONGEST_MATCH or more."""
+    return min(match, LONGEST_MATCH).bit_length() - 1

@@ -1,0 +1,223 @@
+"""Several tokens verified in one round trip: the text stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList, set_seed
+
+from routing import Span
+from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
+from swarm_node.chain import Chain
+from swarm_node.local_swarm import LocalSwarm
+from tests.models import CONTEXT, make_model
+from tests.swarm import runs
+from tests.swarm.runs import OPTIONS, prompt_of, thirds, yardstick
+from tests.swarm.test_failover import AfterTokens
+
+REPEATING = prompt_of(3) * 8
+"""The model's answer begins with one token many times, and then hardly repeats."""
+NEW_TOKENS = 60
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model("llama", tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def swarm(path: Path) -> Iterator[LocalSwarm]:
+    with LocalSwarm(str(path), OPTIONS) as swarm:
+        swarm.start(thirds(4))
+        yield swarm
+
+
+@pytest.fixture(scope="module")
+def model(path: Path, swarm: LocalSwarm) -> Iterator[SwarmModel]:
+    with AutoSwarmModelForCausalLM.from_pretrained(str(path), initial_peers=[swarm.address], dtype="float32") as model:
+        yield model
+
+
+@pytest.fixture
+def draft(path: Path) -> Any:
+    """A model that often agrees with the one in the swarm, but not always."""
+    draft = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in draft.parameters():
+            parameter.add_(0.02 * parameter.std() * torch.randn(parameter.shape, generator=generator))
+    draft.generation_config.update(num_assistant_tokens=5, assistant_confidence_threshold=0.0)
+    return draft
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of every frame that leaves the client."""
+    sent: list[int] = []
+    plain_send = Chain._send
+
+    async def send(self: Chain, number: int, position: int, hidden: torch.Tensor, keep: int) -> None:
+        sent.append(len(hidden))
+        await plain_send(self, number, position, hidden, keep)
+
+    monkeypatch.setattr(Chain, "_send", send)
+    return sent
+
+
+def generated(model: Any, prompt: list[int], new_tokens: int = NEW_TOKENS, **options: Any) -> list[int]:
+    return runs.generated(model, prompt, new_tokens, **options)
+
+
+def expected(path: Path, prompt: list[int], new_tokens: int = NEW_TOKENS) -> list[int]:
+    return runs.expected(path, prompt, new_tokens)
+
+
+def sampled(model: Any, prompt: list[int], **options: Any) -> list[int]:
+    set_seed(7)
+    inputs = torch.tensor([prompt])
+    output = model.generate(
+        inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=NEW_TOKENS, do_sample=True, pad_token_id=0,
+        **options,
+    )  # fmt: skip
+    return output[0, len(prompt) :].tolist()
+
+
+def test_a_text_that_repeats_takes_fewer_round_trips_by_itself(model: SwarmModel, path: Path) -> None:
+    assert generated(model, REPEATING) == expected(path, REPEATING)
+    assert model.rounds() < NEW_TOKENS
+
+
+def test_who_wants_no_guesses_gets_a_round_trip_for_each_token(
+    model: SwarmModel, path: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "speculate", False)
+    assert generated(model, REPEATING) == expected(path, REPEATING)
+    assert steps == [len(REPEATING)] + [1] * (NEW_TOKENS - 1)
+    assert model.rounds() == NEW_TOKENS
+
+
+def test_prompt_lookup_writes_what_is_written_without_it(model: SwarmModel, path: Path) -> None:
+    assert generated(model, REPEATING, prompt_lookup_num_tokens=10) == expected(path, REPEATING)
+    assert model.rounds() < NEW_TOKENS
+
+
+def test_a_draft_model_writes_what_is_written_without_it(model: SwarmModel, path: Path, draft: Any) -> None:
+    prompt = prompt_of(20)
+    assert generated(model, prompt, assistant_model=draft) == expected(path, prompt)
+    assert model.rounds() < NEW_TOKENS
+
+
+def test_a_right_draft_of_five_tokens_is_verified_in_one_step_of_six(
+    model: SwarmModel, path: Path, draft: Any, steps: list[int]
+) -> None:
+    draft.load_state_dict(yardstick(path).state_dict())
+    generated(model, prompt_of(20), assistant_model=draft, new_tokens=36)
+    assert steps == [20 + 5, *[6] * 5]
+
+
+def test_a_wrong_guess_is_rolled_back_without_a_round_trip_of_its_own(
+    model: SwarmModel, path: Path, draft: Any, steps: list[int]
+) -> None:
+    generated(model, prompt_of(20), assistant_model=draft)
+    assert len(steps) == model.rounds()
+    assert sum(steps) > 20 + NEW_TOKENS  # some were wrong
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0.8, "top_p": 0.9}, {"temperature": 0.2}, {"repetition_penalty": 1.3, "top_k": 5}]
+)
+def test_sampling_draws_what_plain_transformers_draws(model: SwarmModel, path: Path, options: dict[str, Any]) -> None:
+    assert sampled(model, REPEATING, **options) == sampled(yardstick(path), REPEATING, **options)
+
+
+@pytest.mark.parametrize("guesses", ["a prompt", "a draft"])
+def test_sampling_with_guesses_that_were_asked_for_draws_what_plain_transformers_draws_with_them(
+    model: SwarmModel, path: Path, draft: Any, guesses: str
+) -> None:
+    options = {"prompt_lookup_num_tokens": 4} if guesses == "a prompt" else {"assistant_model": draft}
+    swarm, plain = (sampled(target, REPEATING, **options) for target in (model, yardstick(path)))
+    # Near the end plain transformers looks up more than there is room for, and so uses up other random numbers.
+    assert swarm[:-5] == plain[:-5]
+
+
+def test_a_text_that_never_repeats_is_soon_left_alone(model: SwarmModel, steps: list[int]) -> None:
+    set_seed(1)
+    inputs = torch.tensor([prompt_of(20)])
+    model.generate(
+        inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=120, do_sample=True, temperature=50.0, top_k=0,
+        pad_token_id=0,
+    )  # fmt: skip
+    assert set(steps[60:]) == {1}
+
+
+def test_several_rows_are_decoded_without_guesses(model: SwarmModel, path: Path) -> None:
+    rows = torch.tensor([REPEATING, prompt_of(len(REPEATING))])
+    options: dict[str, Any] = {
+        "attention_mask": torch.ones_like(rows), "max_new_tokens": 12, "do_sample": False, "pad_token_id": 0
+    }  # fmt: skip
+    assert model.generate(rows, **options).tolist() == yardstick(path).generate(rows, **options).tolist()
+    assert model.rounds() == 12
+
+
+def test_a_second_turn_guesses_from_the_first(model: SwarmModel, path: Path, steps: list[int]) -> None:
+    cache = model.new_cache(200)
+    answer = generated(model, REPEATING, past_key_values=cache)
+    held = cache.get_seq_length()
+    steps.clear()
+    second = [*REPEATING, *answer, *prompt_of(7)]
+    assert generated(model, second, past_key_values=cache) == expected(path, second)
+    cache.close()
+    assert steps[0] == len(second) - held
+    assert model.rounds() < NEW_TOKENS
+
+
+@pytest.mark.parametrize("options", [{}, {"prompt_lookup_num_tokens": 10}])
+def test_guesses_do_not_go_beyond_what_was_reserved(
+    model: SwarmModel, path: Path, steps: list[int], options: dict[str, Any]
+) -> None:
+    prompt = prompt_of(6) * ((CONTEXT - 20) // 6)
+    new_tokens = CONTEXT - len(prompt)
+    assert generated(model, prompt, new_tokens, **options) == expected(path, prompt, new_tokens)
+    assert sum(steps[: -(-len(prompt) // 128)]) <= len(prompt) + 10  # the prompt went to one chain only
+    assert max(steps[-(-len(prompt) // 128) :]) <= 16
+
+
+def test_the_text_ends_where_it_would_end_though_guesses_went_on(model: SwarmModel, path: Path) -> None:
+    whole = expected(path, REPEATING)
+    end = next(token for token in whole if token != whole[0])
+    written = generated(model, REPEATING, eos_token_id=end)
+    assert written == whole[: whole.index(end) + 1]
+
+
+def test_a_rule_of_the_callers_own_when_to_stop_sees_every_token(model: SwarmModel, path: Path) -> None:
+    seen: list[int] = []
+
+    class Rule(StoppingCriteria):
+        def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+            seen.append(input_ids.shape[1] - len(REPEATING))
+            return torch.tensor([seen[-1] == 7])
+
+    written = generated(model, REPEATING, stopping_criteria=StoppingCriteriaList([Rule()]))
+    assert written == expected(path, REPEATING)[:7]
+    assert seen == list(range(1, 8))
+
+
+def test_a_node_that_dies_while_guesses_are_verified_does_not_change_the_text(path: Path, draft: Any) -> None:
+    prompt = prompt_of(40)
+    with LocalSwarm(str(path), OPTIONS) as swarm:
+        nodes = swarm.start([Span(0, 2), Span(2, 4), Span(2, 4)])
+        with AutoSwarmModelForCausalLM.from_pretrained(
+            str(path), initial_peers=[swarm.address], dtype="float32", notice=lambda _: None
+        ) as model:
+
+            def kill() -> None:
+                peer_id = model.route()[1].node.peer_id
+                next(node for node in nodes if node.peer_id == peer_id).kill()
+
+            options: dict[str, Any] = {"assistant_model": draft, "streamer": AfterTokens(3, kill)}
+            assert generated(model, prompt, **options) == expected(path, prompt)
+            assert model.rounds() < NEW_TOKENS
