@@ -59,9 +59,18 @@ class LocalSwarm:
     A context manager that owns them all; leaving it stops every node, at once if the body failed.
     """
 
-    def __init__(self, model: str, options: Sequence[str] = ()) -> None:
-        """``options``: further arguments for every node, for example ``("--threads", "1")``."""
+    def __init__(
+        self,
+        model: str,
+        options: Sequence[str] = (),
+        program: Sequence[str] = (sys.executable, "-m", "cli.main", "node"),
+    ) -> None:
+        """``options``: further arguments for every node, for example ``("--threads", "1")``.
+
+        ``program``: what to run as a node; it takes the options of ``swarm node`` and prints what that prints.
+        """
         self.model = model
+        self._program = tuple(program)
         self.nodes: list[NodeProcess] = []
         self._options = tuple(options)
         self._directory = TemporaryDirectory(prefix="local-swarm-")
@@ -114,7 +123,7 @@ class LocalSwarm:
     def _spawn(self, span: Span | None, extra: Sequence[str], identity: Path | None = None) -> NodeProcess:
         self._started += 1
         directory = Path(self._directory.name)
-        command = [sys.executable, "-m", "cli.main", "node", "--model", self.model, "--host", "127.0.0.1"]
+        command = [*self._program, "--model", self.model, "--host", "127.0.0.1"]
         identity = identity or directory / f"node-{self._started}.key"
         command += ["--identity", str(identity), *self._options, *extra]
         if span is not None:

@@ -1,0 +1,158 @@
+"""What this project's own code costs for each step of a session at each node, whatever the model.
+
+    python scripts/bench_overhead.py [--steps 3000] [--out build/bench_overhead]
+
+Real node processes on loopback serve blocks that do nothing, so that their processor time is that of reading a frame,
+the engine's turn and sending the frame on; the libp2p daemons are processes of their own and not counted. Steps are of
+one token, 16 KiB. Three nodes in a chain serve one session; then one node serves from 1 to 200 sessions at once, and
+one of 200 sessions while the others rest. Linux only. Written: results.json and sessions.png.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Annotated
+
+import matplotlib
+import torch
+import trio
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench_model import environment
+from hollow_model import PROGRAM, HollowModel
+from process_counters import cpu_seconds
+from routing import Span
+from swarm_node.client import SwarmClient, open_client
+from swarm_node.local_swarm import LocalSwarm
+from swarm_node.session import Session
+
+SESSIONS = (1, 10, 50, 100, 200)
+WARM_STEPS = 100
+"""Steps of all sessions together before anything is counted."""
+
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one case; times per step of one session at one node, in milliseconds."""
+
+    case: str
+    nodes: int
+    open_sessions: int
+    stepping: int
+    node_cpu: float
+    """Of the node's own process."""
+    client_cpu: float
+    """Of this process, per step of one session."""
+    step: float
+    """From sending a step to its result."""
+
+
+async def run_steps(sessions: Sequence[Session], steps: int, position: int) -> None:
+    """``steps`` steps of each session, all sessions at once."""
+
+    async def run(session: Session) -> None:
+        hidden = torch.zeros(1, HollowModel().hidden_size)
+        for number in range(steps):
+            await session.step(hidden, position + number, 1)
+
+    async with trio.open_nursery() as nursery:
+        for session in sessions:
+            nursery.start_soon(run, session)
+
+
+async def measure(
+    case: str, client: SwarmClient, process_ids: Sequence[int], open_sessions: int, stepping: int, steps: int
+) -> Cost:
+    """Open that many sessions and run ``steps`` steps in all in some of them."""
+    each = max(10, steps // stepping)
+    warm = max(1, WARM_STEPS // stepping)
+    sessions = [client.open_session(each + warm) for _ in range(open_sessions)]
+    await run_steps(sessions, 1, 0)
+    active = sessions[:stepping]
+    await run_steps(active, warm, 0)
+    before, own = cpu_seconds(process_ids), process_time()
+    started = perf_counter()
+    await run_steps(active, each, warm)
+    seconds = perf_counter() - started
+    spent, own = cpu_seconds(process_ids) - before, process_time() - own
+    for session in sessions:
+        await session.close()
+    total = each * stepping
+    nodes = len(process_ids)
+    return Cost(
+        case, nodes, open_sessions, stepping, spent / total / nodes * 1e3, own / total * 1e3, seconds / each * 1e3
+    )
+
+
+async def measure_chain(addresses: Sequence[str], process_ids: Sequence[int], steps: int) -> list[Cost]:
+    async with open_client(HollowModel(), addresses, timeout=30, notice=console.print) as client:
+        return [await measure("chain of three", client, process_ids, 1, 1, steps)]
+
+
+async def measure_sessions(addresses: Sequence[str], process_ids: Sequence[int], steps: int) -> list[Cost]:
+    async with open_client(HollowModel(), addresses, timeout=30, notice=console.print) as client:
+        costs = [await measure("all step", client, process_ids, count, count, steps) for count in SESSIONS]
+        costs.append(await measure("one steps", client, process_ids, SESSIONS[-1], 1, steps))
+        return costs
+
+
+def show(costs: Sequence[Cost]) -> None:
+    table = Table("case", "nodes", "open", "stepping", "CPU ms per step and node", "CPU ms of the client", "ms a step")
+    for cost in costs:
+        table.add_row(
+            cost.case,
+            str(cost.nodes),
+            str(cost.open_sessions),
+            str(cost.stepping),
+            f"{cost.node_cpu:.3f}",
+            f"{cost.client_cpu:.3f}",
+            f"{cost.step:.2f}",
+        )
+    console.print(table)
+
+
+def plot(costs: Sequence[Cost], path: Path) -> None:
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    shown = [cost for cost in costs if cost.case == "all step"]
+    figure, axes = plt.subplots(layout="constrained")
+    axes.plot([cost.stepping for cost in shown], [cost.node_cpu for cost in shown], "o-")
+    axes.set(xlabel="sessions", ylabel="node's CPU per step, ms", ylim=(0, None))
+    figure.savefig(path, dpi=150)
+
+
+def main(
+    steps: Annotated[int, typer.Option(min=200, help="Of all sessions of a case together.")] = 3000,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_overhead"),
+) -> None:
+    """Measure what a step costs beside its computation."""
+    setting = environment()
+    console.print_json(data=setting)
+    out.mkdir(parents=True, exist_ok=True)
+    costs: list[Cost] = []
+    for spans, measured in (
+        ([Span(0, 1), Span(1, 2), Span(2, 3)], measure_chain),
+        ([Span(0, 3)], measure_sessions),
+    ):
+        with LocalSwarm(HollowModel().name, program=PROGRAM) as swarm:
+            nodes = swarm.start(spans)
+            process_ids = [node.process.pid for node in nodes]
+            costs += trio.run(partial(measured, [swarm.address], process_ids, steps))
+    results = {"environment": setting, "costs": [asdict(cost) for cost in costs]}
+    (out / "results.json").write_text(json.dumps(results, indent=2))
+    show(costs)
+    plot(costs, out / "sessions.png")
+
+
+if __name__ == "__main__":
+    typer.run(main)
