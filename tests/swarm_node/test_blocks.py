@@ -15,6 +15,7 @@ from routing.errors import ModelError, ProtocolError, UsageError
 from routing.span import Span
 from swarm_node.block_span import BlockSpan, CachePath, Row
 from swarm_node.blocks import load_ends, load_span, remote_blocks
+from swarm_node.fast_linear import PackedLinear
 from swarm_node.model_source import ModelSource
 from swarm_node.shards import needed_tensors
 from tests.models import make_model
@@ -212,7 +213,8 @@ def test_the_ends_hold_no_block_and_a_span_holds_nothing_else(llama: ModelSource
     ends = load_ends(llama, dtype=torch.float32)
     assert not [name for name, _ in ends.named_parameters() if ".layers." in name]
     blocks = load_span(llama, Span(1, 3), dtype=torch.float32)
-    parameters = sum(weight.numel() for weight in blocks._model.parameters())
+    packed = [layer.weight for layer in blocks._model.modules() if isinstance(layer, PackedLinear)]
+    parameters = sum(weight.numel() for weight in (*blocks._model.parameters(), *packed))
     assert parameters == 2 * llama.shapes.parameters[0]
 
 

@@ -1,0 +1,21 @@
+"""A client process of this project: ``python -m petals_side.own_client MODEL INITIAL_PEER``."""
+
+from __future__ import annotations
+
+import sys
+
+from petals_side.answering import answer, open_answers
+from swarm_node import AutoSwarmModelForCausalLM
+
+
+def main(model: str, peer: str) -> None:
+    answers = open_answers()
+    # One token a round trip, as on the other side.
+    with AutoSwarmModelForCausalLM.from_pretrained(
+        model, initial_peers=[peer], dtype="float32", speculate=False
+    ) as swarm:
+        answer(swarm, answers)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

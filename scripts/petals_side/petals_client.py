@@ -1,0 +1,27 @@
+"""A client process of Petals: ``python -m petals_side.petals_client MODEL INITIAL_PEER``, in Petals's environment."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from petals_side.answering import answer, open_answers
+from petals_side.private import DHT_PREFIX, prepare
+
+
+def main(model: str, peer: str) -> None:
+    answers = open_answers()
+    prepare()
+    from petals import AutoDistributedModelForCausalLM  # type: ignore[import-not-found]
+
+    answer(
+        AutoDistributedModelForCausalLM.from_pretrained(
+            model, initial_peers=[peer], dht_prefix=DHT_PREFIX, torch_dtype=torch.float32
+        ),
+        answers,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
