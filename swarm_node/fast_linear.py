@@ -16,6 +16,10 @@ def make_fast(module: nn.Module) -> None:
     Memory stays what it was, except for a weight that something else shares.
     """
     exchange(module, faster)
+    for parameter in module.parameters():
+        if parameter.ndim == 1 and parameter.device.type == "cpu":
+            # Norms and biases may be views into a mapped file, all of which they would keep beside the packed weights.
+            parameter.data = parameter.data.clone()
 
 
 def faster(linear: nn.Module) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from pathlib import Path
@@ -17,6 +18,7 @@ from swarm_node.block_span import BlockSpan, CachePath, Row
 from swarm_node.blocks import load_ends, load_span, remote_blocks
 from swarm_node.fast_linear import PackedLinear
 from swarm_node.model_source import ModelSource
+from swarm_node.quantised import Quant
 from swarm_node.shards import needed_tensors
 from tests.models import make_model
 from tests.swarm_node.local_chain import prompt, transformers_says
@@ -207,6 +209,14 @@ def test_models_of_several_architectures_run_in_threads_at_once(tmp_path: Path) 
     for thread in threads:
         thread.join(60)
     assert not failures
+
+
+@pytest.mark.parametrize("quant", list(Quant))
+def test_packed_weights_do_not_lie_in_memory_twice(llama: ModelSource, quant: Quant) -> None:
+    blocks = load_span(llama, Span(0, 2), dtype=torch.float32, quant=quant)
+    gc.collect()
+    assert str(llama.files.directory) not in Path("/proc/self/maps").read_text()
+    assert blocks.span == Span(0, 2)
 
 
 def test_the_ends_hold_no_block_and_a_span_holds_nothing_else(llama: ModelSource) -> None:
