@@ -4,7 +4,7 @@
 
 Real peers on loopback, each with a libp2p daemon of its own, announce records as nodes do. Once they have all done so,
 the swarm rests for a record's life. Then fresh clients join and read; then the nodes announce for a while with nobody
-reading; then one client reads every 5 s meanwhile. Linux only, needs ss (iproute2). Written: directory.csv and
+reading; then one client reads every 5 s meanwhile. Linux only. Written: directory.csv and
 directory.png, anew after each node count.
 
 Bytes are what the kernel counts at each TCP socket of a daemon: encryption included, TCP and IP headers not. Unlike
@@ -136,8 +136,8 @@ async def watch(swarm: Swarm, reader: Reader, directory: Directory | None, secon
         moved(before, after, daemons, "sent") * scale,
         daemon_cpu * scale,
         python_cpu * scale,
-        sum(socket[2] in daemons for socket in after) / swarm.nodes,
-        sum(socket[2] in daemons | client and socket not in after for socket in before),
+        sum(holder in daemons for _, holder in after) / swarm.nodes,
+        sum(held[1] in daemons | client and held not in after for held in before),
         sum(moved(before, after, client, what) for what in ("sent", "received")),
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.generation.streamers import BaseStreamer
 
 from cli.demo import even_spans
 from routing import Span
@@ -16,6 +17,22 @@ from tests.models import VOCABULARY
 
 OPTIONS = ("--threads", "1", "--dtype", "float32")
 NEW_TOKENS = 40
+
+
+class AfterTokens(BaseStreamer):
+    """Calls ``act`` once, when so many new tokens have come."""
+
+    def __init__(self, tokens: int, act: Callable[[], object]) -> None:
+        self._remaining = tokens + 1  # the prompt comes first
+        self._act = act
+
+    def put(self, value: torch.Tensor) -> None:
+        self._remaining -= 1
+        if self._remaining == 0:
+            self._act()
+
+    def end(self) -> None:
+        pass
 
 
 def prompt_of(tokens: int) -> list[int]:

@@ -4,44 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers.generation.streamers import BaseStreamer
 
 from routing import Span
 from routing.errors import BlocksNotCovered
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.chain import Chain
 from swarm_node.local_swarm import LocalSwarm, NodeProcess
-from tests.models import make_model
-from tests.swarm.runs import OPTIONS, expected, generated, prompt_of, thirds
+from tests.swarm.runs import OPTIONS, AfterTokens, expected, generated, prompt_of, thirds
 
 PROMPT = prompt_of(300)
-
-
-class AfterTokens(BaseStreamer):
-    """Calls ``act`` once, when so many new tokens have come."""
-
-    def __init__(self, tokens: int, act: Callable[[], object]) -> None:
-        self._remaining = tokens + 1  # the prompt comes first
-        self._act = act
-
-    def put(self, value: torch.Tensor) -> None:
-        self._remaining -= 1
-        if self._remaining == 0:
-            self._act()
-
-    def end(self) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model("llama", tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="module")

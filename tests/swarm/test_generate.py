@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,9 @@ import torch
 from transformers import set_seed
 
 from routing.errors import ContextTooLong
-from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
-from swarm_node.local_swarm import LocalSwarm
-from tests.models import CONTEXT, make_model
-from tests.swarm.runs import OPTIONS, prompt_of, thirds, yardstick
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model("llama", tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture(scope="module")
-def model(path: Path) -> Iterator[SwarmModel]:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
-        swarm.start(thirds(4))
-        with AutoSwarmModelForCausalLM.from_pretrained(
-            str(path), initial_peers=[swarm.address], dtype="float32"
-        ) as model:
-            yield model
+from swarm_node import SwarmModel
+from tests.models import CONTEXT
+from tests.swarm.runs import prompt_of, yardstick
 
 
 def both(model: SwarmModel, path: Path, inputs: torch.Tensor, **options: Any) -> tuple[list[Any], list[Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import trio
 
 from routing import NodeView, Snapshot, Span
@@ -13,15 +12,10 @@ from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.client import open_client
 from swarm_node.local_swarm import LocalSwarm, NodeProcess
 from swarm_node.model_source import ModelSource
-from tests.models import CONTEXT, make_model
+from tests.models import CONTEXT
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 
 PROMPT = prompt_of(20)
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model("llama", tmp_path_factory.mktemp("llama"))
 
 
 def memory_for(path: Path, blocks: int) -> tuple[str, str]:

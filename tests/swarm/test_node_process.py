@@ -21,13 +21,7 @@ from swarm_node.local_swarm import LocalSwarm
 from swarm_node.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Attach, Failed, Open
 from swarm_node.model_source import ModelSource
 from swarm_node.wire import receive_message, send_message
-from tests.models import make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model("llama", tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from swarm_node.chain import Chain
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model_source import ModelSource
 from tests.models import make_model
-from tests.swarm.runs import OPTIONS, expected, generated, prompt_of, thirds
+from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 
 FIRST = prompt_of(150)
 
@@ -34,18 +33,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr(Chain, "step", step)
     return steps
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model("llama", tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture(scope="module")
-def swarm(path: Path) -> Iterator[LocalSwarm]:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
-        swarm.start(thirds(4))
-        yield swarm
 
 
 def connect(path: Path, swarm: LocalSwarm) -> SwarmModel:

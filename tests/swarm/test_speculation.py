@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,13 @@ from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.chain import Chain
 from swarm_node.local_swarm import LocalSwarm
-from tests.models import CONTEXT, make_model
+from tests.models import CONTEXT
 from tests.swarm import runs
-from tests.swarm.runs import OPTIONS, prompt_of, thirds, yardstick
-from tests.swarm.test_failover import AfterTokens
+from tests.swarm.runs import OPTIONS, AfterTokens, prompt_of, yardstick
 
 REPEATING = prompt_of(3) * 8
 """The model's answer begins with one token many times, and then hardly repeats."""
 NEW_TOKENS = 60
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model("llama", tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture(scope="module")
-def swarm(path: Path) -> Iterator[LocalSwarm]:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
-        swarm.start(thirds(4))
-        yield swarm
-
-
-@pytest.fixture(scope="module")
-def model(path: Path, swarm: LocalSwarm) -> Iterator[SwarmModel]:
-    with AutoSwarmModelForCausalLM.from_pretrained(str(path), initial_peers=[swarm.address], dtype="float32") as model:
-        yield model
 
 
 @pytest.fixture
@@ -151,7 +131,9 @@ def test_a_text_that_never_repeats_is_soon_left_alone(model: SwarmModel, steps: 
         inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=120, do_sample=True, temperature=50.0, top_k=0,
         pad_token_id=0,
     )  # fmt: skip
-    assert set(steps[60:]) == {1}
+    # Two tokens that came together before, by chance, may still be worth a guess, as the measured times have it.
+    later = steps[60:]
+    assert later.count(1) > 0.9 * len(later)
 
 
 def test_several_rows_are_decoded_without_guesses(model: SwarmModel, path: Path) -> None:
