@@ -244,7 +244,7 @@ def main(
     ratios: list[Ratio] = []
     with TemporaryDirectory(prefix="bench-model-") as directory:
         for name in dtype or ("float32", "bfloat16"):
-            model = make_llama(Path(directory) / name, "100M", name)
+            model = make_llama(Path(directory) / name, name)
             ratios += measure(model, name, runs, threads, new_tokens)
             results = {"environment": setting, "ratios": [asdict(line) for line in ratios]}
             (out / "results.json").write_text(json.dumps(results, indent=2))

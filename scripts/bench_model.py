@@ -14,15 +14,18 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 32_000
 
-_SIZES: dict[str, dict[str, int]] = {
-    "100M": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12},
-    "30M": {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8},
-}
 
-
-def make_llama(directory: Path, size: str, dtype: str = "float32") -> Path:
-    """A Llama with random weights from a fixed seed, saved in ``directory``; ``size`` is 100M or 30M."""
-    config = LlamaConfig(vocab_size=VOCABULARY, max_position_embeddings=4096, tie_word_embeddings=True, **_SIZES[size])
+def make_llama(directory: Path, dtype: str = "float32") -> Path:
+    """A Llama of 100 million random weights from a fixed seed, saved in ``directory``."""
+    config = LlamaConfig(
+        hidden_size=768,
+        intermediate_size=2048,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+    )
     torch.manual_seed(0)
     model = LlamaForCausalLM(config).to(getattr(torch, dtype))
     # A model that never ends its text: every run has as many tokens.

@@ -146,7 +146,7 @@ def main(
     console.print_json(data=setting)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="bench-model-") as directory:
-        found = measure_all(make_llama(Path(directory) / "llama", "100M", dtype), dtype, runs, threads)
+        found = measure_all(make_llama(Path(directory) / "llama", dtype), dtype, runs, threads)
     results = {"environment": setting, "turns": [turns.told() for turns in found]}
     (out / "results.json").write_text(json.dumps(results, indent=2))
     show(found)

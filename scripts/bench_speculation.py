@@ -221,7 +221,7 @@ def main(
         for name in model:
             path = Path(str(files("swarm_node") / "demo_model")) if name == "demo" else Path(directory) / name
             if name != "demo":
-                make_llama(path, name)
+                make_llama(path)
             prompts = prompts_of(ModelSource.open(str(path)), TEXT if name == "demo" else None)
             for kind, network in networks.items():
                 console.print(f"[dim]{name}, {kind}[/dim]")
