@@ -80,10 +80,12 @@ class Generated:
 
 
 @contextmanager
-def joined(source: ModelSource, peers: Sequence[str], dtype: str, timeout: float) -> Iterator[SwarmModel]:
+def joined(
+    source: ModelSource, peers: Sequence[str], dtype: str, timeout: float, wire_dtype: str = "auto"
+) -> Iterator[SwarmModel]:
     """The swarm's model, as long as the body runs; a person sees that it takes a moment, and what it waits for."""
     with progress("joining the swarm …"):
-        model = connect(source, peers, dtype=dtype, timeout=timeout, notice=tell)
+        model = connect(source, peers, dtype=dtype, timeout=timeout, notice=tell, wire_dtype=wire_dtype)
     with model:
         yield model
 

@@ -17,9 +17,18 @@ class Dtype(StrEnum):
     float16 = "float16"
 
 
+class WireDtype(StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    int8 = "int8"
+
+
 class Quant(StrEnum):
     none = "none"
     int8 = "int8"
+    nf4 = "nf4"
 
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Directory of a model, or its Hub id.", envvar="SWARM_MODEL")]
@@ -34,6 +43,10 @@ InitialPeers = Annotated[
     ),
 ]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Number format; auto is the model's own.")]
+WireDtypeOption = Annotated[
+    WireDtype,
+    typer.Option("--wire-dtype", help="Number format on the network; int8 and bfloat16 help slow links at some loss."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for computing; default: all cores.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for missing blocks or a free place.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class BlockSpan:
     ends when it is dropped. Not for two threads at once; caches belong to the sessions, not to the span.
     """
 
-    def __init__(self, model: Any, span: Span, shapes: BlockShapes) -> None:
+    def __init__(self, model: Any, span: Span, shapes: BlockShapes, dtype: torch.dtype) -> None:
         self.span = span
         self.hidden_size = shapes.hidden_size
         self.shapes = shapes
@@ -83,9 +84,9 @@ class BlockSpan:
         """Each hosted block's own forward."""
         for index in span.blocks():
             self._host(index, self._layers[index].forward)
-        weight = next(self._layers[span.start].parameters())
-        self.dtype: torch.dtype = weight.dtype
-        self.device: torch.device = weight.device
+        first: Any = self._layers[span.start]
+        self.dtype = dtype
+        self.device: torch.device = next(chain(first.parameters(), first.buffers())).device
         self.path = CachePath.RECTANGLE
         """How steps run; take() changes it."""
 

@@ -44,9 +44,8 @@ def load_span(
         raise UsageError(f"blocks {span} are not in {source.name}, which has blocks 0:{source.blocks}")
     length = source.shapes.output_length
     model = _load(source, span, dtype, lambda made: keep_span(made, span, length))
-    if quant is Quant.INT8:
-        quantise(model)  # before a GPU gets them, which may have no room for the plain weights
-    loaded = BlockSpan(model.to(device), span, source.shapes)
+    quantise(model, quant, device)  # before a GPU gets them all, which may have no room for the plain weights
+    loaded = BlockSpan(model.to(device), span, source.shapes, dtype)
     make_fast(model)
     if path is not None:
         if not loaded.take(path):

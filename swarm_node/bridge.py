@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import TypeVar
 
 import trio
 
 from routing.errors import NetworkError, SwarmError
 from swarm_node.client import SwarmClient, open_client
+from swarm_node.messages import WireDtype
 from swarm_node.model_source import ModelSource
 from swarm_node.settings import CLIENT_END_SECONDS
 from swarm_node.tasks import sole_error
@@ -30,6 +32,7 @@ class Bridge:
         initial_peers: Sequence[str],
         timeout: float,
         notice: Callable[[str], None],
+        wire: WireDtype | None,
     ) -> None:
         """Start the thread and join the swarm. Raises what open_client raises."""
         self._ready = threading.Event()
@@ -38,9 +41,8 @@ class Bridge:
         self._token: trio.lowlevel.TrioToken | None = None
         self._scope = trio.CancelScope()
         self._closing = False
-        self._thread = threading.Thread(
-            target=self._run, args=(source, initial_peers, timeout, notice), name="swarm-client", daemon=True
-        )
+        joining = partial(open_client, source, initial_peers, timeout=timeout, notice=notice, wire=wire)
+        self._thread = threading.Thread(target=self._run, args=(joining,), name="swarm-client", daemon=True)
         self._thread.start()
         try:
             self._ready.wait()
@@ -110,11 +112,9 @@ class Bridge:
     def _closed(self) -> BaseException:
         return self._failure or NetworkError("the connection to the swarm is closed")
 
-    def _run(
-        self, source: ModelSource, initial_peers: Sequence[str], timeout: float, notice: Callable[[str], None]
-    ) -> None:
+    def _run(self, joining: Callable[[], AbstractAsyncContextManager[SwarmClient]]) -> None:
         try:
-            trio.run(self._main, source, initial_peers, timeout, notice)
+            trio.run(self._main, joining)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread: by __init__, or by the next call
             self._failure = sole_error(error)
         finally:
@@ -122,14 +122,12 @@ class Bridge:
             self._token = None
             self._ready.set()
 
-    async def _main(
-        self, source: ModelSource, initial_peers: Sequence[str], timeout: float, notice: Callable[[str], None]
-    ) -> None:
+    async def _main(self, joining: Callable[[], AbstractAsyncContextManager[SwarmClient]]) -> None:
         self._token = trio.lowlevel.current_trio_token()
         with self._scope:
             if self._closing:
                 return
-            async with open_client(source, initial_peers, timeout=timeout, notice=notice) as client:
+            async with joining() as client:
                 self._client = client
                 self._ready.set()
                 await trio.sleep_forever()

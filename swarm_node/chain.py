@@ -13,7 +13,7 @@ from dht import Peer, Stream
 from routing import Hop, SessionShape
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
 from swarm_node.errors import error_of
-from swarm_node.messages import Close, Failed, Open, Ping, Pong, Result, Step
+from swarm_node.messages import Close, Failed, Open, Ping, Pong, Result, Step, WireDtype
 from swarm_node.opening import open_hop, openings
 from swarm_node.round_trips import RoundTrips
 from swarm_node.settings import (
@@ -27,7 +27,8 @@ from swarm_node.settings import (
 )
 from swarm_node.tasks import deadline
 from swarm_node.ticket import Ticket
-from swarm_node.wire import dtype_name, end_stream, receive_message, send_message
+from swarm_node.wire import end_stream, receive_message, send_message
+from swarm_node.wire_dtype import dtype_name
 
 
 @dataclass(slots=True, eq=False)
@@ -81,8 +82,12 @@ class Chain:
         hidden_size: int,
         round_trips: RoundTrips,
         tickets: Mapping[str, Ticket],
+        wire: WireDtype | None = None,
     ) -> None:
-        """``tickets``: the session's places in line by peer id; they are used up at those hops where it has one."""
+        """``tickets``: the session's places in line by peer id; they are used up at those hops where it has one.
+
+        ``wire``: the number format in which hidden states travel, None: their own.
+        """
         self.hops = tuple(hops)
         self._shape = shape
         self._peer = peer
@@ -90,6 +95,7 @@ class Chain:
         self._hidden_size = hidden_size
         self._round_trips = round_trips
         self._tickets = tickets
+        self._wire = wire
         self._session = secrets.token_bytes(16)
         self.backlogs: dict[str, int] = {}
         """Block-tokens of prompts that hops had yet to compute when they were opened, by peer id."""
@@ -225,7 +231,8 @@ class Chain:
             self._fail(opened.hop.node.peer_id, error)
 
     async def _send(self, number: int, position: int, hidden: torch.Tensor, keep: int) -> None:
-        step = Step(number=number, position=position, tokens=len(hidden), keep=keep, dtype=dtype_name(hidden.dtype))
+        wire = self._wire or dtype_name(hidden.dtype)
+        step = Step(number=number, position=position, tokens=len(hidden), keep=keep, dtype=wire)
         first = self._open[0]
         try:
             await send_message(first.live, step, hidden)

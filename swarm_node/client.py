@@ -27,6 +27,7 @@ from routing.errors import (
 from swarm_node.chain import Chain, short_id
 from swarm_node.hosted_model import ModelCard
 from swarm_node.membership import check_model
+from swarm_node.messages import WireDtype
 from swarm_node.router import Hold, Router
 from swarm_node.session import Session
 from swarm_node.settings import CHAINS_TRIED, REFUSALS, RETRY_SECONDS, SNAPSHOT_SECONDS, STALE_SECONDS
@@ -51,7 +52,10 @@ class SwarmClient:
         initial_peers: Sequence[str],
         timeout: float,
         notice: Callable[[str], None],
+        wire: WireDtype | None = None,
     ) -> None:
+        """``wire``: the number format in which hidden states travel, None: their own."""
+        self.wire = wire
         self.source = source
         self.timeout = timeout
         self.peer = peer
@@ -146,7 +150,7 @@ class SwarmClient:
         """
         hold = self.router.opening(hops, shape)
         model, round_trips = self.source, self.router.round_trips
-        chain = Chain(self.peer, model.fingerprint, hops, shape, model.hidden_size, round_trips, tickets)
+        chain = Chain(self.peer, model.fingerprint, hops, shape, model.hidden_size, round_trips, tickets, self.wire)
         try:
             await self._nursery.start(self._run, chain, hold)
         except BaseException:
@@ -213,6 +217,7 @@ async def open_client(
     *,
     timeout: float,
     notice: Callable[[str], None],
+    wire: WireDtype | None = None,
 ) -> AsyncIterator[SwarmClient]:
     """Join the swarm as a client under a throw-away identity; leave it, with every session closed, at the end.
 
@@ -224,7 +229,7 @@ async def open_client(
             open_peer(identity, initial_peers=initial_peers, client_only=True) as peer,
             trio.open_nursery() as nursery,
         ):
-            yield SwarmClient(peer, source, nursery, initial_peers, timeout, notice)
+            yield SwarmClient(peer, source, nursery, initial_peers, timeout, notice, wire)
             nursery.cancel_scope.cancel()
 
 

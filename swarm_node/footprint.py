@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
 from swarm_node.layer_list import LayerList, accepted
 from swarm_node.linear_layers import linear_layers, weight_of
-from swarm_node.quantised import SCALE_BYTES, Quant
+from swarm_node.quantised import Quant, linear_bytes
 from swarm_node.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -57,10 +57,8 @@ class BlockShapes:
         return Footprint(max(self._block_bytes(dtype, quant)), max(self.token_elements) * dtype.itemsize)
 
     def _block_bytes(self, dtype: torch.dtype, quant: Quant) -> list[int]:
-        if quant is Quant.NONE:
-            return [count * dtype.itemsize for count in self.parameters]
         return [
-            (count - linear) * dtype.itemsize + linear + outputs * SCALE_BYTES
+            (count - linear) * dtype.itemsize + linear_bytes(quant, linear, outputs, dtype)
             for count, linear, outputs in zip(self.parameters, self.linear_parameters, self.linear_outputs, strict=True)
         ]
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import torch
 
+from swarm_node.messages import WireDtype
 from swarm_node.prefix import keys_within, more_keys
+from swarm_node.wire_dtype import dtype_name, token_bytes
 
 
 class History:
     """Inputs [length, hidden] of one sequence, in a buffer that grows by doubling."""
 
-    def __init__(self) -> None:
+    def __init__(self, wire: WireDtype | None = None) -> None:
+        """``wire``: the number format in which they travel, if it is not their own."""
+        self._wire = wire
         self._buffer = torch.empty(0, 0)
         self.length = 0
         self._keys = b""
@@ -29,8 +33,8 @@ class History:
 
     @property
     def token_bytes(self) -> int:
-        """Of one token's hidden state."""
-        return self._buffer.shape[1] * self._buffer.element_size()
+        """Of one token's hidden state on its way."""
+        return token_bytes(self._buffer.shape[1], self._wire or dtype_name(self._buffer.dtype))
 
     def crop(self, length: int) -> None:
         """Forget all but the first ``length`` tokens."""
@@ -43,7 +47,7 @@ class History:
 
     def prefix_keys(self, length: int) -> bytes:
         """Names of the beginnings within the first ``length`` tokens, see prefix.py; each is worked out once."""
-        self._keys = more_keys(self._keys, self._buffer[: min(length, self.length)])
+        self._keys = more_keys(self._keys, self._buffer[: min(length, self.length)], self._wire)
         return keys_within(self._keys, length)
 
     def common_prefix(self, other: torch.Tensor) -> int:

@@ -16,7 +16,7 @@ from swarm_node.reservation import Reservation
 from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import DTYPES, end_stream, receive_message, send_message
+from swarm_node.wire import end_stream, receive_message, send_message
 
 
 class HostedSession:
@@ -137,7 +137,6 @@ class HostedSession:
                     self._freed()
                 self._queued_tokens -= step.tokens
                 self._count(step.tokens)
-                output = output.to(DTYPES[step.dtype])
                 if self.opening.next is not None:
                     # Opened only now: the client sends its first step when all hops have admitted the session.
                     onward = onward or await self._attach(self.opening.next, nursery)

@@ -39,6 +39,8 @@ Block = Annotated[int, Field(ge=0, le=65536)]
 PrefixKeys = Annotated[bytes, Field(max_length=PREFIX_KEYS_MAX * PREFIX_KEY_BYTES), AfterValidator(_whole_keys)]
 """Of a session's beginnings, one after the other; see prefix.py."""
 DtypeName = Literal["float32", "bfloat16", "float16"]
+WireDtype = Literal["float32", "bfloat16", "float16", "int8"]
+"""How hidden states travel, see wire_dtype.py."""
 
 
 class _Message(BaseModel):
@@ -183,7 +185,7 @@ class Step(_Message):
     position: Tokens
     tokens: Annotated[int, Field(ge=1, le=MAX_SESSION_TOKENS)]
     keep: Tokens
-    dtype: DtypeName
+    dtype: WireDtype
 
 
 class Result(_Message):
@@ -192,7 +194,7 @@ class Result(_Message):
     type: Literal["result"] = "result"
     number: StepNumber
     tokens: Tokens
-    dtype: DtypeName
+    dtype: WireDtype
 
 
 class Ping(_Message):

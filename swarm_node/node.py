@@ -35,7 +35,7 @@ from swarm_node.session_host import Served, SessionHost
 from swarm_node.settings import DRAIN_SECONDS, session_tokens
 from swarm_node.speed_cache import known_speed, remember_speed, speed_file
 from swarm_node.tasks import in_thread
-from swarm_node.wire import dtype_name
+from swarm_node.wire_dtype import dtype_name
 
 
 @dataclass(frozen=True, slots=True)

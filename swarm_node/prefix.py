@@ -13,8 +13,9 @@ from hashlib import blake2b
 
 import torch
 
+from swarm_node.messages import WireDtype
 from swarm_node.settings import PREFIX_KEY_BYTES, PREFIX_KEYS_MAX, PREFIX_TOKENS
-from swarm_node.wire import tensor_bytes
+from swarm_node.wire_dtype import tensor_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,12 @@ class Beginning:
         return common_tokens(self.keys, other.keys) if self.owner == other.owner else 0
 
 
-def more_keys(keys: bytes, states: torch.Tensor) -> bytes:
-    """``keys`` and those that follow for ``states`` [length, hidden], of which they name the beginnings so far."""
-    made, last = [keys], keys[-PREFIX_KEY_BYTES:]
+def more_keys(keys: bytes, states: torch.Tensor, wire: WireDtype | None = None) -> bytes:
+    """``keys`` and those that follow for ``states`` [length, hidden], of which they name the beginnings so far.
+
+    States that travel in another number format, ``wire``, have other keys: what the hops keep of them is not the same.
+    """
+    made, last = [keys], keys[-PREFIX_KEY_BYTES:] or (wire or "").encode()
     known = len(keys) // PREFIX_KEY_BYTES
     for number in range(known, min(len(states) // PREFIX_TOKENS, PREFIX_KEYS_MAX)):
         key = blake2b(last, digest_size=PREFIX_KEY_BYTES)

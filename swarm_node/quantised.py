@@ -1,14 +1,16 @@
-"""Linear layers whose weights are kept in 8 bits: half the memory of bfloat16, and on a CPU sooner read."""
+"""Linear layers whose weights are kept in fewer bits; in 8, they take half of bfloat16's memory and are sooner read."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
 from torch import nn
 
 from swarm_node.linear_layers import bias_of, exchange, weight_of
+from swarm_node.nf4 import Nf4Linear, nf4_bytes
 from swarm_node.settings import INT8_ROWS, WIDENED_COLUMNS
 
 
@@ -18,18 +20,32 @@ class Quant(StrEnum):
     NONE = "none"
     """As they are, in the dtype of the blocks."""
     INT8 = "int8"
+    """In 8 bits, with a scale for each output."""
+    NF4 = "nf4"
+    """In 4 bits, with a scale for each 64 weights."""
 
 
-SCALE_BYTES = 4
-"""Of the scale of one output, in float32."""
+def linear_bytes(quant: Quant, weights: int, outputs: int, dtype: torch.dtype) -> int:
+    """What linear layers take that have so many ``weights`` and ``outputs`` in all, without biases."""
+    match quant:
+        case Quant.NONE:
+            return weights * dtype.itemsize
+        case Quant.INT8:
+            return weights + outputs * torch.float32.itemsize
+        case Quant.NF4:
+            return nf4_bytes(weights)
 
 
-def quantise(module: nn.Module) -> None:
-    """Exchange the linear layers inside ``module`` for ones in 8 bits.
+def quantise(module: nn.Module, quant: Quant, device: str | torch.device = "cpu") -> None:
+    """Exchange the linear layers inside ``module`` one by one, for ones that are to run on ``device``.
 
     Embeddings, norms and experts that a model fuses into one tensor stay as they are.
     """
-    exchange(module, Int8Linear)
+    match quant:
+        case Quant.INT8:
+            exchange(module, Int8Linear)
+        case Quant.NF4:
+            exchange(module, partial(Nf4Linear, device=device))
 
 
 class Int8Linear(nn.Module):

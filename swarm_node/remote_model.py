@@ -20,6 +20,7 @@ from swarm_node.guessing import Guessing
 from swarm_node.model_source import ModelSource
 from swarm_node.remote_cache import RemoteCache
 from swarm_node.settings import CLIENT_TIMEOUT_SECONDS
+from swarm_node.wire_dtype import wire_named
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,25 @@ class AutoSwarmModelForCausalLM:
         timeout: float = CLIENT_TIMEOUT_SECONDS,
         notice: Callable[[str], None] = log.warning,
         speculate: bool = True,
+        wire_dtype: str = "auto",
     ) -> SwarmModel:
         """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
 
         ``timeout``: seconds to wait for missing blocks or a free place before a call fails. ``notice`` is told, one
-        line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. Close the model, or use it as a
-        context manager. Raises ModelError, UsageError, NetworkError.
+        line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``wire_dtype``: in which hidden
+        states travel, ``bfloat16`` and ``int8`` for slow links at some loss; ``auto`` is that of the model here. Close
+        the model, or use it as a context manager. Raises ModelError, UsageError, NetworkError.
         """
         source = ModelSource.open(model, revision)
-        return connect(source, initial_peers, dtype=dtype, timeout=timeout, notice=notice, speculate=speculate)
+        return connect(
+            source,
+            initial_peers,
+            dtype=dtype,
+            timeout=timeout,
+            notice=notice,
+            speculate=speculate,
+            wire_dtype=wire_dtype,
+        )
 
 
 def connect(
@@ -65,9 +76,10 @@ def connect(
     timeout: float,
     notice: Callable[[str], None],
     speculate: bool = True,
+    wire_dtype: str = "auto",
 ) -> SwarmModel:
     """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
-    bridge = Bridge(source, initial_peers, timeout, notice)
+    bridge = Bridge(source, initial_peers, timeout, notice, wire_named(wire_dtype))
     try:
         ends = load_ends(source, dtype=source.resolve_dtype(dtype))
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})

@@ -27,7 +27,7 @@ class Session:
     def __init__(self, client: SwarmClient, max_tokens: int) -> None:
         self._client = client
         self._max_tokens = max_tokens
-        self._history = History()
+        self._history = History(client.wire)
         self._chain: Chain | None = None
         self._synced = 0
         """Tokens of the history that the chain holds too."""

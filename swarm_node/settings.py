@@ -103,6 +103,9 @@ MAX_SESSION_TOKENS = 2**24
 PREFILL_STEP_TOKENS = 128
 """Prompt tokens in one frame: hops work on different frames of a prompt at the same time."""
 
+WIRE_SCALED = 64
+"""Values of a hidden state that share a scale when it travels in 8 bits."""
+
 PROBE_BYTES = 2**20
 """Bytes sent each way to measure bandwidth: 0.1 s at 100 Mbit/s, long enough to see more than one round trip."""
 

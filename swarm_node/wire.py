@@ -18,24 +18,25 @@ import trio
 from pydantic import Field, TypeAdapter, ValidationError
 
 from routing.errors import NetworkError, ProtocolError
-from swarm_node.messages import Close, DtypeName, Failed, Message, Probe, Probed, Result, Step, printable
+from swarm_node.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable
 from swarm_node.settings import CLOSE_SECONDS, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS, PROBE_BYTES
+from swarm_node.wire_dtype import decode, encode, tensor_bytes, token_bytes
 
 if TYPE_CHECKING:
     from dht import Stream
 
 log = logging.getLogger(__name__)
 
-DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 _LENGTHS = struct.Struct(">II")
 
 
 async def send_message(stream: Stream, message: Message, payload: torch.Tensor | None = None) -> None:
-    """Send one frame. Raises StreamClosed when the other side is gone."""
+    """Send one frame, the hidden states of a Step or Result in its dtype. StreamClosed: the other side is gone."""
     header = msgpack.packb(message.model_dump())
-    body = b"" if payload is None else tensor_bytes(payload)
+    body: bytes | memoryview = b""
+    if payload is not None:
+        body = encode(payload, message.dtype) if isinstance(message, Step | Result) else tensor_bytes(payload)
     await stream.send_all(_LENGTHS.pack(len(header), len(body)) + header, body)
 
 
@@ -62,13 +63,12 @@ async def receive_message(
         raise ProtocolError(f"a '{message.type}' frame before the session was opened")
     if message.tokens > max_tokens:
         raise ProtocolError(f"a '{message.type}' of {message.tokens} tokens in a session of {max_tokens}")
-    dtype = DTYPES[message.dtype]
-    if payload_length != message.tokens * hidden_size * dtype.itemsize:
+    if payload_length != message.tokens * token_bytes(hidden_size, message.dtype):
         raise ProtocolError(
             f"{payload_length} bytes are not {message.tokens} tokens of {hidden_size} values in {message.dtype}"
         )
     data = await stream.receive_exactly(payload_length)
-    return message, tensor_from(data, message.tokens, hidden_size, dtype)
+    return message, decode(data, message.tokens, hidden_size, message.dtype)
 
 
 async def end_stream(stream: Stream, last: Failed | Close) -> None:
@@ -92,27 +92,3 @@ def decode_header(header: bytes) -> Message:
         raise ProtocolError(printable(f"bad frame header: {where}: {first['msg']}"[:200])) from None
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise ProtocolError(printable(f"frame header is not msgpack: {error}"[:200])) from None
-
-
-def tensor_bytes(tensor: torch.Tensor) -> memoryview:
-    """The raw bytes of ``tensor``, without a copy if it is contiguous and on the CPU."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return memoryview(flat.numpy())  # type: ignore[arg-type]
-
-
-def tensor_from(
-    data: bytes | bytearray | memoryview, tokens: int, hidden_size: int, dtype: torch.dtype
-) -> torch.Tensor:
-    """[tokens, hidden_size]; shares memory with ``data`` when that is writable."""
-    if tokens == 0:
-        return torch.empty(0, hidden_size, dtype=dtype)
-    writable = data if isinstance(data, bytearray) else bytearray(data)
-    return torch.frombuffer(writable, dtype=dtype).reshape(tokens, hidden_size)
-
-
-def dtype_name(dtype: torch.dtype) -> DtypeName:
-    """The wire name of ``dtype``; raises ProtocolError for one the wire does not carry."""
-    for name, candidate in DTYPES.items():
-        if candidate is dtype:
-            return name  # type: ignore[return-value]
-    raise ProtocolError(f"{dtype} does not travel; use float32, bfloat16 or float16")

@@ -98,7 +98,8 @@ async def test_a_machine_that_says_nothing_at_all_is_gone_after_two_deadlines(
             me, late = view(here, Span(0, 4)), view(frozen, Span(4, 8), OVERDUE_SECONDS + 1)
             for process_id in daemons:
                 os.kill(process_id, signal.SIGSTOP)
-                os.waitid(os.P_PID, process_id, os.WSTOPPED)  # its other threads may go on for a moment
+                # Its other threads may go on for a moment.
+                await trio.to_thread.run_sync(os.waitid, os.P_PID, process_id, os.WSTOPPED)
             try:
                 began = trio.current_time()
                 found = await doubt_of(here, frozen).gone(Snapshot("model", (me, late), time.time()), me)
