@@ -18,8 +18,8 @@ from swarm_node.quantised import Quant
 from swarm_node.quiet import quiet
 from swarm_node.settings import HUB_READERS
 from swarm_node.shards import Shard, read_shard, shard_files
+from swarm_node.wire_dtype import PLAIN
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
@@ -86,9 +86,9 @@ class ModelSource:
         """``auto`` is the dtype the model was saved in. Raises UsageError for a name that is none of the choices."""
         if name == "auto":
             return self.dtype
-        if name not in _DTYPES:
-            raise UsageError(f"dtype '{name}' is unknown; choose one of auto, {', '.join(_DTYPES)}")
-        return _DTYPES[name]
+        if name not in PLAIN:
+            raise UsageError(f"dtype '{name}' is unknown; choose one of auto, {', '.join(PLAIN)}")
+        return PLAIN[name]
 
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """None if the model comes without one. Raises ModelError if it has one that cannot be read."""
