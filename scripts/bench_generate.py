@@ -10,6 +10,9 @@ of a case are at it, a token a step: nothing is guessed ahead. Written: results.
 
 from __future__ import annotations
 
+import swarm_node  # noqa: F401 - as a program that uses it does: before torch, which then waits as swarm_node wants
+
+# isort: split
 import json
 import statistics
 import threading

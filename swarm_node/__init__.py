@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swarm_node.remote_model import AutoSwarmModelForCausalLM, SwarmModel
+
+# Threads that compute wait actively for their next piece, by default for several milliseconds after the last: with a
+# client and nodes on one machine, each would take a core from whoever is at work then. Read when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 __all__ = ["AutoSwarmModelForCausalLM", "SwarmModel"]
 

@@ -12,6 +12,7 @@ import trio
 
 from routing.errors import NetworkError, SwarmError
 from swarm_node.client import SwarmClient, open_client
+from swarm_node.compute_threads import computing_alone
 from swarm_node.messages import WireDtype
 from swarm_node.model_source import ModelSource
 from swarm_node.settings import CLIENT_END_SECONDS
@@ -114,7 +115,8 @@ class Bridge:
 
     def _run(self, joining: Callable[[], AbstractAsyncContextManager[SwarmClient]]) -> None:
         try:
-            trio.run(self._main, joining)
+            with computing_alone():
+                trio.run(self._main, joining)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread: by __init__, or by the next call
             self._failure = sole_error(error)
         finally:

@@ -23,6 +23,7 @@ from routing.span import Span
 from swarm_node.batch import Share, run_batch
 from swarm_node.cache_book import CacheBook
 from swarm_node.compute_speed import ComputeSpeed, measure
+from swarm_node.compute_threads import computing_alone
 from swarm_node.engine_meter import EngineMeter
 from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.prefix import Beginning
@@ -48,7 +49,8 @@ async def open_engine(blocks: HostedBlocks, cache_tokens: int) -> AsyncIterator[
     thread = threading.Thread(target=engine.work, name="swarm-engine", daemon=True)
     thread.start()
     try:
-        yield engine
+        with computing_alone():
+            yield engine
     finally:
         engine.close()
         with trio.CancelScope(shield=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+import outcome
 import trio
 
 from routing.errors import PeerSilent, SwarmError
@@ -44,8 +46,22 @@ async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Run ``function`` in a worker thread; cancellation does not wait for it, so that Ctrl-C ends a long load."""
-    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+    """Run ``function`` in a thread that ends with it; cancellation does not wait, so that Ctrl-C ends a long load.
+
+    None of trio's worker threads, which live on and would keep the helpers with which they computed.
+    """
+    token = trio.lowlevel.current_trio_token()
+    done = trio.Event()
+    results: list[outcome.Outcome[T]] = []
+
+    def run() -> None:
+        results.append(outcome.capture(function))
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(done.set)
+
+    threading.Thread(target=run, name="swarm-worker", daemon=True).start()
+    await done.wait()
+    return results[0].unwrap()
 
 
 def sole_error(error: BaseException) -> BaseException:
