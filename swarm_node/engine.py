@@ -25,6 +25,7 @@ from swarm_node.cache_book import CacheBook
 from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.compute_threads import computing_alone
 from swarm_node.engine_meter import EngineMeter
+from swarm_node.gathering import Gathering
 from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.prefix import Beginning
 from swarm_node.reservation import Outcome, PendingStep, Reservation, deliver
@@ -72,6 +73,7 @@ class Engine:
         """Why there will be no more batches."""
         self._failed = trio.Event()
         self._meter = EngineMeter()
+        self._gathering = Gathering()
         self._changes: deque[Callable[[], None]] = deque()
         """What to do to the blocks before the next batch."""
 
@@ -217,24 +219,39 @@ class Engine:
     def _wait_for_batch(self) -> list[Share]:
         """The next batch, or nothing once the engine has ended. Steps whose position is wrong fail here."""
         with self._changed:
+            idle = False
             while self._ended is None:
                 while self._changes:
                     self._changes.popleft()()
                 ready = [reservation.steps[0] for reservation in self._reservations if reservation.steps]
                 if wrong := [step for step in ready if not step.done and step.position > step.reservation.cache.length]:
                     self._fail(wrong)
-                elif batch := next_batch(ready, self._limits, decodes_expected=self._decodes_expected()):
+                elif batch := next_batch(ready, self._limits, decodes_expected=self._absent() > 0):
+                    decodes = sum(is_decode(step.tokens) for step, _taken in batch)
+                    if idle and decodes and (pause := self._pause(batch[0][0].span, decodes)):
+                        self._changed.wait(pause)
+                        continue
+                    self._gathering.end(decodes)
                     for step, _taken in batch:
                         step.reservation.running = True
                     return batch
                 else:
+                    idle = True
                     self._changed.wait(self._book.forget())
         return []
 
-    def _decodes_expected(self) -> bool:
-        """True if a session that decoded a moment ago is likely on its way back here."""
+    def _absent(self, span: Span | None = None) -> int:
+        """Sessions that decoded a moment ago, in ``span`` only if it is given: they are likely on their way back."""
         since = time.monotonic() - DECODES_RECENT_SECONDS
-        return any(reservation.decoded_at > since and not reservation.steps for reservation in self._reservations)
+        return sum(
+            held.decoded_at > since and not held.steps and (span is None or held.span == span)
+            for held in self._reservations
+        )
+
+    def _pause(self, span: Span, decodes: int) -> float:
+        """Seconds to wait for more decodes in ``span``."""
+        block_seconds = self._meter.decode_seconds or 0.0
+        return self._gathering.pause(time.monotonic(), decodes, self._absent(span), block_seconds * len(span))
 
     def _fail(self, wrong: Iterable[PendingStep]) -> None:
         outcomes: list[tuple[PendingStep, Outcome]] = []

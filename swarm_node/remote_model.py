@@ -20,6 +20,7 @@ from swarm_node.guessing import Guessing
 from swarm_node.model_source import ModelSource
 from swarm_node.remote_cache import RemoteCache
 from swarm_node.settings import CLIENT_TIMEOUT_SECONDS
+from swarm_node.shared_head import share_head
 from swarm_node.wire_dtype import wire_named
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class SwarmModel(Guessing, PreTrainedModel):
         self._calls = threading.local()
         self.speculate = speculate
         remote_blocks(self).forward_blocks = self._forward_blocks
+        share_head(self)
 
     def new_cache(self, max_tokens: int) -> RemoteCache:
         """A cache to pass as ``past_key_values``, for turns of at most ``max_tokens`` tokens in all."""

@@ -58,6 +58,13 @@ DECODES_RECENT_SECONDS = 0.5
 """So long after a decode its session is taken to come back, and prompts keep to small slices although no decode waits
 at this moment: it is on its way round the ring."""
 
+GATHER_SHARE = 0.15
+"""Part of a batch's time that an idle node waits for others once a decode has come: sessions of one client send theirs
+one after the other, and each that comes too late costs all of them a batch more."""
+
+GATHERS_SKIPPED_MAX = 31
+"""Chances to wait that a node lets pass at most, where waiting brought nobody."""
+
 MOVING_MEAN_WEIGHT = 0.1
 """Weight of the newest batch in the moving means of compute times."""
 
