@@ -7,7 +7,8 @@ import torch.nn.functional as functional
 from torch import nn
 
 from swarm_node.linear_layers import bias_of, exchange, weight_of
-from swarm_node.settings import PACKED_ROWS, WIDENED_COLUMNS, WIDENED_ROWS
+from swarm_node.packed_linear import packed
+from swarm_node.settings import WIDENED_COLUMNS, WIDENED_ROWS
 
 
 def make_fast(module: nn.Module) -> None:
@@ -27,31 +28,12 @@ def faster(linear: nn.Module) -> nn.Module:
     weight, bias = weight_of(linear), bias_of(linear)
     if weight.device.type != "cpu":
         return linear
-    if _packs(weight.dtype):
-        return PackedLinear(weight, bias)
+    fast = packed(weight, bias)
+    if fast is not None:
+        return fast
     if weight.dtype in (torch.bfloat16, torch.float16):
         return WidenedLinear(weight.contiguous(), bias)
     return linear
-
-
-class PackedLinear(nn.Module):
-    """A linear layer whose weight lies in oneDNN's own order: at 1 to 64 rows 1.1 to 2 times as fast as a plain one."""
-
-    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None) -> None:
-        super().__init__()
-        self.out_features, self.in_features = weight.shape
-        self.bias = bias
-        self._packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """A plain copy: for models that multiply by the weight themselves, slowly."""
-        return self._packed.to_dense()
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """[…, in] to […, out]."""
-        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self.bias, "none", [], "")
-        return output
 
 
 class WidenedLinear(nn.Module):
@@ -77,16 +59,3 @@ class WidenedLinear(nn.Module):
         if self.bias is not None:
             output += self.bias
         return output.to(rows.dtype)
-
-
-def _packs(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available():
-        return False
-    match dtype:
-        case torch.float32:
-            return True
-        case torch.bfloat16:
-            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        case torch.float16:
-            return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
-    return False

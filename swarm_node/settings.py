@@ -34,6 +34,14 @@ SELF_CHECK_TOLERANCE_ROUGH = 0.05
 PACKED_ROWS = 16
 """Rows that oneDNN orders a weight for: with 16, one row is as fast as with 1, and eight are faster."""
 
+MKL_ROWS = 64
+"""Rows that MKL orders a weight for: with 64 it is as fast as with any other number, from one row to hundreds."""
+
+SAMPLE_WIDTH = 1024
+SAMPLE_WEIGHTS = 4
+SAMPLE_ROWS = (1, 8)
+"""What both libraries are tried with: square weights, more of them than a core's cache holds, and rows."""
+
 WIDENED_ROWS = 4
 WIDENED_COLUMNS = 512
 """From so many rows on, half precision is computed in float32 where the processor cannot, so many columns of the

@@ -16,8 +16,8 @@ from routing.errors import ModelError, ProtocolError, UsageError
 from routing.span import Span
 from swarm_node.block_span import BlockSpan, CachePath, Row
 from swarm_node.blocks import load_ends, load_span, remote_blocks
-from swarm_node.fast_linear import PackedLinear
 from swarm_node.model_source import ModelSource
+from swarm_node.packed_linear import PackedLinear
 from swarm_node.quantised import Quant
 from swarm_node.shards import needed_tensors
 from tests.models import make_model

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from swarm_node.fast_linear import PackedLinear, WidenedLinear, faster, make_fast
+from swarm_node import packed_linear
+from swarm_node.fast_linear import WidenedLinear, faster, make_fast
+from swarm_node.packed_linear import MklLinear, OneDnnLinear, PackedLinear
 
 ROWS = (1, 3, 8, 70)
 
@@ -53,6 +55,36 @@ def test_half_precision_is_rounded_once_at_the_end(dtype: torch.dtype) -> None:
 def test_a_model_that_asks_for_the_weight_gets_it() -> None:
     plain = made("without", torch.float32)
     assert torch.equal(faster(copy.deepcopy(plain)).weight, plain.weight)
+
+
+@pytest.mark.parametrize("packed_kind", [OneDnnLinear, MklLinear])
+@pytest.mark.parametrize("rows", [1, 2, 8, 64, 65, 700])
+def test_both_libraries_multiply_any_number_of_rows(packed_kind: type[PackedLinear], rows: int) -> None:
+    plain = made("with a bias", torch.float32)
+    packed = packed_kind(plain.weight, plain.bias)
+    torch.testing.assert_close(packed(random_input(rows, torch.float32)), plain(random_input(rows, torch.float32)))
+    assert torch.equal(packed.weight, plain.weight)
+
+
+def test_rows_that_do_not_lie_side_by_side_are_multiplied_too() -> None:
+    plain = made("without", torch.float32)
+    rows = torch.randn(5, 96)[:, ::2]
+    for packed_kind in (OneDnnLinear, MklLinear):
+        torch.testing.assert_close(packed_kind(plain.weight, None)(rows), plain(rows))
+
+
+@pytest.mark.parametrize("faster_kind", [OneDnnLinear, MklLinear])
+def test_the_library_that_is_faster_here_is_taken(
+    faster_kind: type[PackedLinear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_linear, "_seconds", lambda layers, rows: float(not isinstance(layers[0], faster_kind)))
+    assert packed_linear._float32_kind.__wrapped__() is faster_kind
+
+
+def test_a_library_that_multiplies_wrongly_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_linear, "_seconds", lambda layers, rows: float(isinstance(layers[0], OneDnnLinear)))
+    monkeypatch.setattr(MklLinear, "forward", lambda self, rows: rows @ self.weight.t() + 1)
+    assert packed_linear._float32_kind.__wrapped__() is OneDnnLinear
 
 
 def test_layers_deep_inside_are_exchanged_and_special_ones_left_alone() -> None:

@@ -1,0 +1,109 @@
+"""Linear layers whose weights lie in an order of a library's own, in which it multiplies a few rows faster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import cache
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from swarm_node.settings import MKL_ROWS, PACKED_ROWS, SAMPLE_ROWS, SAMPLE_WEIGHTS, SAMPLE_WIDTH
+
+log = logging.getLogger(__name__)
+
+
+class OneDnnLinear(nn.Module):
+    """In oneDNN's order, in any number format in which the processor computes."""
+
+    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.bias = bias
+        self._packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """A plain copy: for models that multiply by the weight themselves, slowly."""
+        return self._packed.to_dense()
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """[…, in] to […, out]."""
+        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self.bias, "none", [], "")
+        return output
+
+
+class MklLinear(nn.Module):
+    """In MKL's order, float32 only. It takes about a megabyte more than the weight."""
+
+    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.bias = bias
+        self._packed: torch.Tensor = torch.ops.mkl._mkl_reorder_linear_weight(weight.contiguous(), MKL_ROWS)
+        # torch multiplies by the plain weight where the rows are not as many as it is told; else it reads its shape.
+        self._shape = torch.empty(()).expand(weight.shape)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """A plain copy: for models that multiply by the weight themselves, slowly."""
+        unit = torch.eye(self.in_features)
+        packed: torch.Tensor = torch.ops.mkl._mkl_linear(unit, self._packed, self._shape, None, self.in_features)
+        return packed.t()
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """[…, in] to […, out]."""
+        count = rows.numel() // self.in_features
+        output: torch.Tensor = torch.ops.mkl._mkl_linear(rows, self._packed, self._shape, self.bias, count)
+        return output
+
+
+PackedLinear = OneDnnLinear | MklLinear
+
+
+def packed(weight: torch.Tensor, bias: nn.Parameter | None) -> PackedLinear | None:
+    """A layer with ``weight`` [out, in] in the fastest order there is; None if there is none for its format here."""
+    if not torch.backends.mkldnn.is_available():
+        return None
+    match weight.dtype:
+        case torch.float32:
+            return _float32_kind()(weight, bias)
+        case torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return OneDnnLinear(weight, bias)
+        case torch.float16 if torch.ops.mkldnn._is_mkldnn_fp16_supported():
+            return OneDnnLinear(weight, bias)
+    return None
+
+
+@cache
+@torch.inference_mode()
+def _float32_kind() -> type[PackedLinear]:
+    """Which library is faster depends on the processor, so both are tried."""
+    if not torch.backends.mkl.is_available():
+        return OneDnnLinear
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(SAMPLE_WEIGHTS, SAMPLE_WIDTH, SAMPLE_WIDTH, generator=generator)
+    rows = torch.randn(max(SAMPLE_ROWS), SAMPLE_WIDTH, generator=generator)
+    seconds = {kind: _seconds([kind(weight, None) for weight in weights], rows) for kind in (OneDnnLinear, MklLinear)}
+    for count in SAMPLE_ROWS:
+        plain = functional.linear(rows[:count], weights[0])
+        if not torch.allclose(MklLinear(weights[0], None)(rows[:count]), plain, rtol=1e-3, atol=1e-3):
+            log.warning("MKL's packed product is wrong on this machine; oneDNN's is used")
+            return OneDnnLinear
+    return min(seconds, key=lambda kind: seconds[kind])
+
+
+def _seconds(layers: list[PackedLinear], rows: torch.Tensor) -> float:
+    """The best of a few times for as many rows as sessions mostly have together."""
+    total = 0.0
+    for count in SAMPLE_ROWS:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            for layer in layers:
+                layer(rows[:count])
+            times.append(time.perf_counter() - start)
+        total += min(times)
+    return total
