@@ -25,11 +25,20 @@ def is_daemon(process_id: int) -> bool:
 
 def proportional_bytes(process_ids: set[int]) -> int:
     """Their proportional set sizes added up: a page that n processes share counts as a part of n in each of them."""
+    return _sum(process_ids, "Pss")
+
+
+def resident_bytes(process_ids: set[int]) -> int:
+    """Their resident set sizes added up, which do not change with other processes that come and go."""
+    return _sum(process_ids, "Rss")
+
+
+def _sum(process_ids: set[int], field: str) -> int:
     return sum(
         int(line.split()[1]) * 1024
         for process_id in process_ids
         for line in _read(process_id, "smaps_rollup").splitlines()
-        if line.startswith("Pss:")
+        if line.startswith(f"{field}:")
     )
 
 
