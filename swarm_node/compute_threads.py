@@ -8,23 +8,30 @@ and what computes once does so in a thread that ends.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 @contextmanager
 def computing_alone() -> Iterator[None]:
     """The calling thread computes without helpers meanwhile; others, also later ones, as before."""
     threads = torch.get_num_threads()
+    # That sets the number of threads that begin from now on, too; only another thread can set it for them alone.
     torch.set_num_threads(1)
-    # That was the number of threads that begin from now on, too; only another thread can set it for them alone.
-    others = threading.Thread(target=torch.set_num_threads, args=(threads,), name="swarm-threads")
-    others.start()
-    others.join()
+    _in_another_thread(partial(torch.set_num_threads, threads))
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(_in_another_thread(torch.get_num_threads))
+
+
+def _in_another_thread(function: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()

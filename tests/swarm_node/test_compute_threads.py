@@ -37,6 +37,18 @@ def test_a_thread_computes_alone_while_others_do_as_before() -> None:
         torch.set_num_threads(before)
 
 
+def test_a_number_that_was_chosen_meanwhile_stays() -> None:
+    before = torch.get_num_threads()
+    try:
+        with computing_alone():
+            chosen = threading.Thread(target=torch.set_num_threads, args=(5,))
+            chosen.start()
+            chosen.join()
+        assert torch.get_num_threads() == threads_of_another() == 5
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_thread_for_one_call_ends_with_it() -> None:
     async def main() -> None:
         assert await in_thread(threading.current_thread) not in threading.enumerate()
