@@ -81,11 +81,18 @@ class Generated:
 
 @contextmanager
 def joined(
-    source: ModelSource, peers: Sequence[str], dtype: str, timeout: float, wire_dtype: str = "auto"
+    source: ModelSource,
+    peers: Sequence[str],
+    dtype: str,
+    timeout: float,
+    wire_dtype: str = "auto",
+    draft_model: str | None = None,
 ) -> Iterator[SwarmModel]:
     """The swarm's model, as long as the body runs; a person sees that it takes a moment, and what it waits for."""
     with progress("joining the swarm …"):
-        model = connect(source, peers, dtype=dtype, timeout=timeout, notice=tell, wire_dtype=wire_dtype)
+        model = connect(
+            source, peers, dtype=dtype, timeout=timeout, notice=tell, draft_model=draft_model, wire_dtype=wire_dtype
+        )
     with model:
         yield model
 

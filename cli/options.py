@@ -47,6 +47,12 @@ WireDtypeOption = Annotated[
     WireDtype,
     typer.Option("--wire-dtype", help="Number format on the network; int8 and bfloat16 help slow links at some loss."),
 ]
+DraftModel = Annotated[
+    str | None,
+    typer.Option(
+        "--draft-model", metavar="MODEL", help="A small model of the same family; it runs here and guesses ahead."
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for computing; default: all cores.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for missing blocks or a free place.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from transformers.generation.candidate_generator import PromptLookupCandidateGen
 from transformers.generation.configuration_utils import GenerationMode
 from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria, MaxTimeCriteria
 
+from swarm_node.draft import Draft
 from swarm_node.lookup import Bounded, Lookup
 from swarm_node.remote_cache import RemoteCache
 from swarm_node.rope import longest_alike
@@ -22,12 +24,14 @@ class Guessing(PreTrainedModel):
     """The part of a SwarmModel that lets one round trip verify several tokens.
 
     Prompt lookup and draft models that a caller asks for are transformers' own. Otherwise, if ``speculate`` is true,
-    greedy decoding and sampling of one sequence guess from what the text repeats, as many tokens at a time as the
-    measured times make pay. The text stays as it is.
+    greedy decoding and sampling of one sequence guess from what the text repeats, or by a draft model if there is
+    one, as many tokens at a time as the measured times make pay. The text stays as it is.
     """
 
     speculate: bool
     """May be changed between calls."""
+    _new_draft: Callable[[], Draft] | None
+    """Of a small model of the same tokens, if there is one."""
     _calls: threading.local
 
     def _sample(
@@ -87,7 +91,8 @@ class Guessing(PreTrainedModel):
         if generation_config.get_generation_mode(assistant_model) != GenerationMode.ASSISTED_GENERATION:  # see _sample
             eos = generation_config._eos_token_tensor
             cache = kwargs["model_kwargs"]["past_key_values"]
-            return Lookup(cache, end, frozenset([] if eos is None else eos.tolist()), longest_alike(self))
+            ends = frozenset([] if eos is None else eos.tolist())
+            return Lookup(cache, end, ends, longest_alike(self), self._new_draft() if self._new_draft else None)
         chosen = super()._get_candidate_generator(generation_config, assistant_model=assistant_model, **kwargs)
         return Bounded(chosen, end) if isinstance(chosen, PromptLookupCandidateGenerator) else chosen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from time import perf_counter
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers.generation.candidate_generator import CandidateGenerator
 
+from swarm_node.draft import Draft
 from swarm_node.remote_cache import RemoteCache
 from swarm_node.repeats import Repeats
 from swarm_node.settings import DECODE_TOKENS_MAX
@@ -20,16 +21,24 @@ class Lookup(CandidateGenerator):
     """Guesses for one sequence, as many as pay. Made for one call of generate, and ends with it."""
 
     def __init__(
-        self, cache: RemoteCache, max_length: int, ends: frozenset[int], longest: Callable[[int], int | None]
+        self,
+        cache: RemoteCache,
+        max_length: int,
+        ends: frozenset[int],
+        longest: Callable[[int], int | None],
+        draft: Draft | None = None,
     ) -> None:
         """No guess is one of the tokens ``ends``, and the text gets no longer than ``max_length``.
 
         ``longest`` tells how long a step may make the sequence that makes it so long without guesses; None: any length.
+        ``draft`` guesses where that pays more than what the text repeats.
         """
         self._cache = cache
         self._max_length = max_length
         self._ends = ends
         self._longest = longest
+        self._draft = draft
+        self._drafted: list[int] = []
         self._text = Repeats()
         self._speculation: Speculation | None = None
         self._match = 0
@@ -41,14 +50,28 @@ class Lookup(CandidateGenerator):
         """transformers' hook: ``input_ids`` [1, length] and the guesses to verify after them."""
         self._text.extend(input_ids[0, len(self._text) :].tolist())
         self._match = self._text.match()
-        self._guess = list(takewhile(lambda token: token not in self._ends, self._text.guess(self._room())))
+        self._guess = self._open_ended(self._text.guess(self._room()))
         # The first step carries the prompt: it tells nothing of what a token costs, but it opens the chain.
-        self._verified = self._speculation.guesses(self._match, len(self._guess)) if self._speculation else 0
-        if self._verified:
-            guess = input_ids.new_tensor([self._guess[: self._verified]])
-            input_ids = torch.cat([input_ids, guess], dim=1)
+        guess = self._chosen(input_ids, self._speculation) if self._speculation else []
+        self._verified = len(guess)
+        if guess:
+            input_ids = torch.cat([input_ids, input_ids.new_tensor([guess])], dim=1)
         self._started = perf_counter()
         return input_ids, None
+
+    def _chosen(self, text: torch.Tensor, speculation: Speculation) -> list[int]:
+        self._drafted = []
+        if self._draft is not None:
+            room = min(self._room(), self._draft.room(len(self._text)))
+            count = speculation.drafts(self._match, len(self._guess), room, self._draft.token_seconds)
+            if count:
+                self._drafted = self._open_ended(self._draft.guess(text, count))
+                return self._drafted
+        return self._guess[: speculation.guesses(self._match, len(self._guess))]
+
+    def _open_ended(self, guess: Sequence[int]) -> list[int]:
+        """As far as the text would go on after it."""
+        return list(takewhile(lambda token: token not in self._ends, guess))
 
     def update_candidate_strategy(self, input_ids: torch.Tensor, scores: torch.Tensor, num_matches: int) -> None:
         """transformers' hook: the step is done, and ``input_ids`` holds what came of it."""
@@ -56,7 +79,9 @@ class Lookup(CandidateGenerator):
             self._speculation = Speculation(self._cache.token_seconds())
             return
         self._speculation.stepped(self._verified, perf_counter() - self._started)
-        self._speculation.came(self._match, self._guess, input_ids[0, len(self._text) :].tolist())
+        came = input_ids[0, len(self._text) :].tolist()
+        self._speculation.came(self._match, self._guess, came)
+        self._speculation.drafted(self._drafted, came)
 
     def _room(self) -> int:
         """How many guesses may be verified now at most."""

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from routing import Hop
 from swarm_node.blocks import load_ends, remote_blocks
 from swarm_node.bridge import Bridge
+from swarm_node.draft import Draft, load_draft
 from swarm_node.guessing import Guessing
 from swarm_node.model_source import ModelSource
 from swarm_node.remote_cache import RemoteCache
@@ -48,14 +49,16 @@ class AutoSwarmModelForCausalLM:
         timeout: float = CLIENT_TIMEOUT_SECONDS,
         notice: Callable[[str], None] = log.warning,
         speculate: bool = True,
+        draft_model: str | None = None,
         wire_dtype: str = "auto",
     ) -> SwarmModel:
         """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
 
         ``timeout``: seconds to wait for missing blocks or a free place before a call fails. ``notice`` is told, one
-        line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``wire_dtype``: in which hidden
-        states travel, ``bfloat16`` and ``int8`` for slow links at some loss; ``auto`` is that of the model here. Close
-        the model, or use it as a context manager. Raises ModelError, UsageError, NetworkError.
+        line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``draft_model``, a directory or
+        Hub id of a small model of the same tokens, runs here and guesses where that pays. ``wire_dtype``: in which
+        hidden states travel, ``bfloat16`` and ``int8`` for slow links at some loss; ``auto`` is that of the model here.
+        Close the model, or use it as a context manager. Raises ModelError, UsageError, NetworkError.
         """
         source = ModelSource.open(model, revision)
         return connect(
@@ -65,6 +68,7 @@ class AutoSwarmModelForCausalLM:
             timeout=timeout,
             notice=notice,
             speculate=speculate,
+            draft_model=draft_model,
             wire_dtype=wire_dtype,
         )
 
@@ -77,16 +81,19 @@ def connect(
     timeout: float,
     notice: Callable[[str], None],
     speculate: bool = True,
+    draft_model: str | None = None,
     wire_dtype: str = "auto",
 ) -> SwarmModel:
     """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
-    bridge = Bridge(source, initial_peers, timeout, notice, wire_named(wire_dtype))
+    wire = wire_named(wire_dtype)
+    draft = load_draft(draft_model, source) if draft_model is not None else None
+    bridge = Bridge(source, initial_peers, timeout, notice, wire)
     try:
         ends = load_ends(source, dtype=source.resolve_dtype(dtype))
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
         ends.__class__ = kind
         assert isinstance(ends, SwarmModel)
-        ends._join(bridge, speculate)
+        ends._join(bridge, speculate, draft)
         return ends
     except BaseException:
         bridge.close()
@@ -102,10 +109,11 @@ class SwarmModel(Guessing, PreTrainedModel):
 
     _bridge: Bridge
 
-    def _join(self, bridge: Bridge, speculate: bool) -> None:
+    def _join(self, bridge: Bridge, speculate: bool, draft_model: PreTrainedModel | None) -> None:
         self._bridge = bridge
         self._calls = threading.local()
         self.speculate = speculate
+        self._new_draft = partial(Draft, draft_model) if draft_model is not None else None
         remote_blocks(self).forward_blocks = self._forward_blocks
         share_head(self)
 

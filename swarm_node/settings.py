@@ -229,6 +229,9 @@ STEPS_REMEMBERED = 7
 GUESSES_REMEMBERED = 20
 """About so many guesses make a rate: texts turn from copying to inventing, and back, within a few sentences."""
 
+DRAFT_RATE = 0.7
+"""Share of a draft model's guesses that are expected to come true before any were seen."""
+
 GUESSES_WORTH = 1.05
 """Gain in tokens a second below which no guess is verified: nodes compute wrong ones in vain while others wait."""
 

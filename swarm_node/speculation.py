@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from swarm_node.settings import (
     DECODE_TOKENS_MAX,
+    DRAFT_RATE,
     GUESSES_REMEMBERED,
     GUESSES_WORTH,
     LONGEST_MATCH,
@@ -31,24 +32,46 @@ class Speculation:
         self._extras: deque[float] = deque([token_seconds], maxlen=STEPS_REMEMBERED)
         self._tried = [2.0] * _KINDS
         self._right = [2.0 * (2**kind / (2**kind + 2)) for kind in range(_KINDS)]
+        self._draft_tried, self._draft_right = 2.0, 2.0 * DRAFT_RATE
 
     def guesses(self, match: int, offered: int) -> int:
         """How many of ``offered`` guesses after a ``match`` to verify in the next step, for most tokens a second.
 
         Never so many that nodes no longer take the step for a decode; none before a step without guesses was timed.
         """
-        if not self._steps or not match:
-            return 0
-        step, extra = median(self._steps), max(0.0, median(self._extras))
+        return self._repeats(match, offered)[1]
+
+    def drafts(self, match: int, offered: int, room: int, token_seconds: float | None) -> int:
+        """How many tokens, at most ``room``, to let a draft model guess in place of the ``offered`` ones.
+
+        0 where those after the ``match`` are as good. ``token_seconds``: of the draft model for each; None: unknown, so
+        one is tried.
+        """
+        if token_seconds is None:
+            return min(room, 1) if self._steps else 0
+        gain, count = self._best(lambda _: self._draft_right / self._draft_tried, room, token_seconds)
+        return count if gain > self._repeats(match, offered)[0] else 0
+
+    def _repeats(self, match: int, offered: int) -> tuple[float, int]:
+        return self._best(lambda offset: self.rate(match + offset), offered if match else 0, 0.0)
+
+    def _best(self, rate: Callable[[int], float], most: int, guess_seconds: float) -> tuple[float, int]:
+        """The most that guessing multiplies tokens a second by, and how many guesses do so; 1 and 0 for none.
+
+        ``rate``: how often a guess at an offset comes true if all before it did.
+        """
+        if not self._steps:
+            return 1.0, 0
+        step, extra = median(self._steps), max(0.0, median(self._extras)) + guess_seconds
         best, chosen = GUESSES_WORTH / ONE_MORE_GUESS_WORTH, 0
         all_right, tokens = 1.0, 1.0
-        for count in range(1, min(offered, DECODE_TOKENS_MAX - 1) + 1):
-            all_right *= self.rate(match + count - 1)
+        for count in range(1, min(most, DECODE_TOKENS_MAX - 1) + 1):
+            all_right *= rate(count - 1)
             tokens += all_right
             gain = tokens * step / (step + count * extra)
             if gain > best * ONE_MORE_GUESS_WORTH:
                 best, chosen = gain, count
-        return chosen
+        return (best, chosen) if chosen else (1.0, 0)
 
     def rate(self, match: int) -> float:
         """Share of guesses after such a match that came true lately."""
@@ -68,6 +91,15 @@ class Speculation:
             kind, keep = _kind(match + offset), 1 - 1 / GUESSES_REMEMBERED
             self._tried[kind] = keep * self._tried[kind] + 1
             self._right[kind] = keep * self._right[kind] + (guess == token)
+            if guess != token:
+                return
+
+    def drafted(self, guessed: Sequence[int], tokens: Sequence[int]) -> None:
+        """``tokens`` came where a draft model had ``guessed``."""
+        keep = 1 - 1 / GUESSES_REMEMBERED
+        for guess, token in zip(guessed, tokens, strict=False):
+            self._draft_tried = keep * self._draft_tried + 1
+            self._draft_right = keep * self._draft_right + (guess == token)
             if guess != token:
                 return
 

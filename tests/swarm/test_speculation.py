@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteri
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.chain import Chain
+from swarm_node.draft import Draft
 from swarm_node.local_swarm import LocalSwarm
 from tests.models import CONTEXT
 from tests.swarm import runs
@@ -89,6 +90,28 @@ def test_a_draft_model_writes_what_is_written_without_it(model: SwarmModel, path
     prompt = prompt_of(20)
     assert generated(model, prompt, assistant_model=draft) == expected(path, prompt)
     assert model.rounds() < NEW_TOKENS
+
+
+@pytest.mark.parametrize(("seconds", "used"), [(1e-5, True), (1.0, False)], ids=["a fast", "a slow"])
+def test_a_draft_model_of_the_connection_is_used_where_it_pays(
+    swarm: LocalSwarm, path: Path, seconds: float, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafted: list[int] = []
+    guess = Draft.guess
+
+    def noted(self: Draft, text: torch.Tensor, count: int) -> list[int]:
+        drafted.append(count)
+        return guess(self, text, count)
+
+    monkeypatch.setattr(Draft, "guess", noted)
+    monkeypatch.setattr(Draft, "token_seconds", seconds)
+    prompt = prompt_of(20)
+    with AutoSwarmModelForCausalLM.from_pretrained(
+        str(path), initial_peers=[swarm.address], dtype="float32", draft_model=str(path)
+    ) as model:
+        assert generated(model, prompt) == expected(path, prompt)
+        assert (len(drafted) > 0) == used
+        assert not used or model.rounds() < NEW_TOKENS / 2
 
 
 def test_a_right_draft_of_five_tokens_is_verified_in_one_step_of_six(
