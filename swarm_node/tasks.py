@@ -59,8 +59,10 @@ async def in_thread(function: Callable[[], T]) -> T:
         with suppress(trio.RunFinishedError):
             token.run_sync_soon(done.set)
 
-    threading.Thread(target=run, name="swarm-worker", daemon=True).start()
+    thread = threading.Thread(target=run, name="swarm-worker", daemon=True)
+    thread.start()
     await done.wait()
+    thread.join()  # it has nothing left to do
     return results[0].unwrap()
 
 
