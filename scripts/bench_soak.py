@@ -19,7 +19,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -91,13 +91,10 @@ class Soak:
         self._node_process = node_process
         self._files = files
         self._seconds = seconds
-        self._killed = 0
+        self.killed = 0
+        """Clients so far."""
         self.samples: list[Sample] = []
         self.left: NodeView | None = None
-
-    @property
-    def killed(self) -> int:
-        return self._killed
 
     async def run(self) -> None:
         source = ModelSource.open(str(self._model))
@@ -112,9 +109,7 @@ class Soak:
                         view = await self._view(observer)
                         memory = resident_bytes(processes_of(self._node_process))
                         seconds = trio.current_time() - began
-                        self.samples.append(
-                            Sample(seconds, memory, view.running, view.waiting, view.free_tokens)
-                        )  # fmt: skip
+                        self.samples.append(Sample(seconds, memory, view.running, view.waiting, view.free_tokens))
                         console.print(f"[dim]{seconds:.0f} s: {memory >> 20} MiB, {view.running} running[/dim]")
             await trio.sleep(END_SECONDS)
             self.left = await self._view(observer)
@@ -129,23 +124,15 @@ class Soak:
         """A client, and another when it has been killed."""
         chance = random.Random(number)
         script = Path(__file__).with_name("soak_client.py")
-        for life in range(1_000_000):
+        for life in count():
             steps = self._files / f"{number}-{life}.txt"
-            command = [
-                sys.executable,
-                str(script),
-                str(self._model),
-                self._address,
-                str(WORKERS),
-                str(life),
-                str(steps),
-            ]
+            asked = map(str, (self._model, self._address, WORKERS, life, steps))
             with trio.move_on_after(chance.uniform(*KILLED_SECONDS)) as scope:
                 # At the end of its time it is killed: the cancellation of run_process would ask it to end first.
-                await trio.run_process(command, deliver_cancel=_kill, stdin=b"")
+                await trio.run_process([sys.executable, str(script), *asked], deliver_cancel=_kill, stdin=b"")
             if not scope.cancelled_caught:
                 raise SwarmError("a client has ended by itself")
-            self._killed += 1
+            self.killed += 1
 
 
 async def _kill(process: trio.Process) -> None:
@@ -201,7 +188,7 @@ def main(
         with LocalSwarm(str(model), options) as nodes:
             node = nodes.start([None])[0]
             soak = Soak(model, nodes.address, node.process.pid, files, minutes * 60)
-            trio.run(partial(soak.run))
+            trio.run(soak.run)
         found = findings(soak, files, minutes * 60, warm_up * 60)
     (out / "results.json").write_text(json.dumps({"environment": setting, **asdict(found)}, indent=2))
     with (out / "samples.csv").open("w", newline="") as file:

@@ -48,7 +48,7 @@ class Draft:
             began = perf_counter()
             logits = self._model(input_ids=new, past_key_values=self._cache, use_cache=True, logits_to_keep=1).logits
             guessed.append(int(logits[0, -1].argmax()))
-            if new.shape[1] == 1:
+            if new.shape[1] <= 2:  # one token, and the last guess of the call before where that came true
                 self._seconds.append(perf_counter() - began)
             new = text.new_tensor([[guessed[-1]]])
         self._length, self._guessed = text.shape[1], guessed[:-1]
@@ -75,11 +75,11 @@ def load_draft(name_or_path: str, large: ModelSource) -> PreTrainedModel:
         raise UsageError(f"{source.name} does not use the tokens of {large.name}; give a smaller model of its family")
     with quiet():
         try:
-            model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype="auto").eval().requires_grad_(False)
+            model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype="auto", use_safetensors=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"the weights of {source.name} cannot be loaded ({error}); download it again") from error
-    make_fast(model)
-    loaded: PreTrainedModel = model
+    loaded: PreTrainedModel = model.eval().requires_grad_(False)
+    make_fast(loaded)
     return loaded
 
 

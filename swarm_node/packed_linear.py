@@ -86,13 +86,13 @@ def _float32_kind() -> type[PackedLinear]:
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(SAMPLE_WEIGHTS, SAMPLE_WIDTH, SAMPLE_WIDTH, generator=generator)
     rows = torch.randn(max(SAMPLE_ROWS), SAMPLE_WIDTH, generator=generator)
-    seconds = {kind: _seconds([kind(weight, None) for weight in weights], rows) for kind in (OneDnnLinear, MklLinear)}
+    layers = {kind: [kind(weight, None) for weight in weights] for kind in (OneDnnLinear, MklLinear)}
     for count in SAMPLE_ROWS:
         plain = functional.linear(rows[:count], weights[0])
-        if not torch.allclose(MklLinear(weights[0], None)(rows[:count]), plain, rtol=1e-3, atol=1e-3):
+        if not torch.allclose(layers[MklLinear][0](rows[:count]), plain, rtol=1e-3, atol=1e-3):
             log.warning("MKL's packed product is wrong on this machine; oneDNN's is used")
             return OneDnnLinear
-    return min(seconds, key=lambda kind: seconds[kind])
+    return min(layers, key=lambda kind: _seconds(layers[kind], rows))
 
 
 def _seconds(layers: list[PackedLinear], rows: torch.Tensor) -> float:

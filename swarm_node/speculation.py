@@ -30,9 +30,8 @@ class Speculation:
         """``token_seconds``: what each token more in a step takes, as far as is known before any was tried."""
         self._steps: deque[float] = deque(maxlen=STEPS_REMEMBERED)
         self._extras: deque[float] = deque([token_seconds], maxlen=STEPS_REMEMBERED)
-        self._tried = [2.0] * _KINDS
-        self._right = [2.0 * (2**kind / (2**kind + 2)) for kind in range(_KINDS)]
-        self._draft_tried, self._draft_right = 2.0, 2.0 * DRAFT_RATE
+        self._repeated = [_Luck(2**kind / (2**kind + 2)) for kind in range(_KINDS)]
+        self._drafted = _Luck(DRAFT_RATE)
 
     def guesses(self, match: int, offered: int) -> int:
         """How many of ``offered`` guesses after a ``match`` to verify in the next step, for most tokens a second.
@@ -49,7 +48,7 @@ class Speculation:
         """
         if token_seconds is None:
             return min(room, 1) if self._steps else 0
-        gain, count = self._best(lambda _: self._draft_right / self._draft_tried, room, token_seconds)
+        gain, count = self._best(lambda _: self._drafted.rate, room, token_seconds)
         return count if gain > self._repeats(match, offered)[0] else 0
 
     def _repeats(self, match: int, offered: int) -> tuple[float, int]:
@@ -75,8 +74,7 @@ class Speculation:
 
     def rate(self, match: int) -> float:
         """Share of guesses after such a match that came true lately."""
-        kind = _kind(match)
-        return self._right[kind] / self._tried[kind]
+        return self._repeated[_kind(match)].rate
 
     def stepped(self, guesses: int, seconds: float) -> None:
         """A step with so many guesses took so long."""
@@ -88,20 +86,32 @@ class Speculation:
     def came(self, match: int, guessed: Sequence[int], tokens: Sequence[int]) -> None:
         """After a ``match``, ``tokens`` came where ``guessed`` was expected, whether that was verified or not."""
         for offset, (guess, token) in enumerate(zip(guessed, tokens, strict=False)):
-            kind, keep = _kind(match + offset), 1 - 1 / GUESSES_REMEMBERED
-            self._tried[kind] = keep * self._tried[kind] + 1
-            self._right[kind] = keep * self._right[kind] + (guess == token)
+            self._repeated[_kind(match + offset)].note(guess == token)
             if guess != token:
                 return
 
     def drafted(self, guessed: Sequence[int], tokens: Sequence[int]) -> None:
         """``tokens`` came where a draft model had ``guessed``."""
-        keep = 1 - 1 / GUESSES_REMEMBERED
         for guess, token in zip(guessed, tokens, strict=False):
-            self._draft_tried = keep * self._draft_tried + 1
-            self._draft_right = keep * self._draft_right + (guess == token)
+            self._drafted.note(guess == token)
             if guess != token:
                 return
+
+
+class _Luck:
+    """How often guesses of one kind came true lately; the first few count together with what was expected."""
+
+    def __init__(self, expected: float) -> None:
+        self._tried, self._right = 2.0, 2.0 * expected
+
+    @property
+    def rate(self) -> float:
+        return self._right / self._tried
+
+    def note(self, right: bool) -> None:
+        keep = 1 - 1 / GUESSES_REMEMBERED
+        self._tried = keep * self._tried + 1
+        self._right = keep * self._right + right
 
 
 def _kind(match: int) -> int:

@@ -67,6 +67,15 @@ def test_it_knows_what_a_token_takes_once_it_has_written_one_after_the_prompt(sm
     assert draft.token_seconds is not None
 
 
+def test_one_guess_a_step_that_always_comes_true_tells_what_a_token_takes(small: Any) -> None:
+    draft = Draft(small)
+    come = continued(small, PROMPT, 2)
+    draft.guess(PROMPT, 1)
+    assert draft.token_seconds is None  # that was the prompt
+    draft.guess(torch.cat([PROMPT, torch.tensor([come])], dim=1), 1)
+    assert draft.token_seconds is not None
+
+
 def test_it_guesses_no_further_than_its_own_context(small: Any) -> None:
     assert Draft(small).room(CONTEXT - 3) == 3
     assert Draft(small).room(CONTEXT + 3) == 0
