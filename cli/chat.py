@@ -28,6 +28,7 @@ def chat(
     dtype: options.DtypeOption = options.Dtype.auto,
     wire_dtype: options.WireDtypeOption = options.WireDtype.auto,
     draft_model: options.DraftModel = None,
+    device: options.Device = "cpu",
     threads: options.Threads = None,
     timeout: options.Timeout = 60.0,
     revision: options.Revision = None,
@@ -50,7 +51,7 @@ def chat(
         if tokenizer is None or tokenizer.chat_template is None:
             raise UsageError(f"{source.name} has no chat template; use swarm generate")
         sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        with joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model) as swarm_model:
+        with joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device) as swarm_model:
             converse(swarm_model, tokenizer, sampling, system, source.context_length)
 
 

@@ -38,6 +38,7 @@ def generate(
     dtype: options.DtypeOption = options.Dtype.auto,
     wire_dtype: options.WireDtypeOption = options.WireDtype.auto,
     draft_model: options.DraftModel = None,
+    device: options.Device = "cpu",
     threads: options.Threads = None,
     timeout: options.Timeout = 60.0,
     revision: options.Revision = None,
@@ -71,7 +72,7 @@ def generate(
         source = ModelSource.open(model, revision)
         prompt_ids, tokenizer = encode(source, prompt, token_ids)
         check_length(source, len(prompt_ids), max_new_tokens)
-        with joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model) as swarm_model:
+        with joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device) as swarm_model:
             generated = run_generation(swarm_model, prompt_ids, tokenizer, sampling, show=not json_output)
         if json_output:
             print(json.dumps(as_json(generated)))

@@ -87,11 +87,19 @@ def joined(
     timeout: float,
     wire_dtype: str = "auto",
     draft_model: str | None = None,
+    device: str = "cpu",
 ) -> Iterator[SwarmModel]:
     """The swarm's model, as long as the body runs; a person sees that it takes a moment, and what it waits for."""
     with progress("joining the swarm …"):
         model = connect(
-            source, peers, dtype=dtype, timeout=timeout, notice=tell, draft_model=draft_model, wire_dtype=wire_dtype
+            source,
+            peers,
+            dtype=dtype,
+            timeout=timeout,
+            notice=tell,
+            draft_model=draft_model,
+            wire_dtype=wire_dtype,
+            device=device,
         )
     with model:
         yield model
@@ -162,7 +170,7 @@ def run_generation(
     arguments = sampling.arguments()
     if cache is not None:
         arguments["past_key_values"] = cache
-    inputs = torch.tensor([list(prompt_ids)])
+    inputs = torch.tensor([list(prompt_ids)], device=model.device)
     output = model.generate(
         inputs,
         attention_mask=torch.ones_like(inputs),

@@ -53,6 +53,7 @@ DraftModel = Annotated[
         "--draft-model", metavar="MODEL", help="A small model of the same family; it runs here and guesses ahead."
     ),
 ]
+Device = Annotated[str, typer.Option(help="Where this side of the model is computed: cpu, cuda, cuda:1 … or auto.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for computing; default: all cores.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for missing blocks or a free place.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]

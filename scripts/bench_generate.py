@@ -75,8 +75,8 @@ def decode(model: PreTrainedModel, prompts: Sequence[Sequence[int]], new_tokens:
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     clock = Clock()
     model.generate(
-        input_ids=ids,
-        attention_mask=mask,
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
         max_new_tokens=new_tokens,
         do_sample=False,
         pad_token_id=0,

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as functional
@@ -68,24 +68,39 @@ def block_reaches(config: PreTrainedConfig) -> tuple[Reach, ...]:
     )
 
 
-class _Batch(threading.local):
-    """The flattened batch that this thread runs; transformers has no argument to hand it through."""
+class Attending(Protocol):
+    """How the tokens of one step attend: to what, and by which kernels."""
 
-    rows: Sequence[tuple[SequenceCache, int]] | None = None
-    reaches: Sequence[Reach] = ()
+    def __call__(
+        self,
+        block: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float,
+        softcap: float | None,
+        sinks: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """query [heads, tokens, width], key and value [key heads, tokens, width]; returns [tokens, heads, width]."""
 
 
-_batch = _Batch()
+class _Step(threading.local):
+    """What this thread runs; transformers has no argument to hand it through."""
+
+    attend: Attending | None = None
+
+
+_step = _Step()
 
 
 @contextmanager
-def attending(rows: Sequence[tuple[SequenceCache, int]], reaches: Sequence[Reach]) -> Iterator[None]:
-    """Inside, this thread's flattened attention works on ``rows``: each a cache and how many tokens it gets."""
-    _batch.rows, _batch.reaches = rows, reaches
+def attending(attend: Attending) -> Iterator[None]:
+    """Inside, this thread's flattened attention is ``attend``."""
+    _step.attend = attend
     try:
         yield
     finally:
-        _batch.rows, _batch.reaches = None, ()
+        _step.attend = None
 
 
 def flattened_attention(
@@ -103,22 +118,45 @@ def flattened_attention(
 
     Returns [1, tokens, heads, width].
     """
-    if _batch.rows is None:
+    if _step.attend is None:
         raise RuntimeError("flattened attention runs only inside attending()")
-    reach = _batch.reaches[module.layer_idx]
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    outputs, offset = [], 0
-    for cache, tokens in _batch.rows:
-        part = slice(offset, offset + tokens)
-        start, offset = cache.length, offset + tokens
-        keys, values = cache.write(module.layer_idx, key[0, :, part], value[0, :, part])
-        first = reach.first(start)
-        attend = _plain if softcap is None and s_aux is None else _capped
-        outputs.append(
-            attend(query[0, :, part], keys[:, first:], values[:, first:], _Place(start, first, reach),
-                   scaling, softcap, s_aux)
-        )  # fmt: skip
-    return torch.cat(outputs, dim=1).transpose(0, 1)[None], None
+    return _step.attend(module.layer_idx, query[0], key[0], value[0], scaling, softcap, s_aux)[None], None
+
+
+@dataclass(frozen=True, slots=True)
+class RowAttention:
+    """Row by row, each attending to its own cache by torch's kernels: right everywhere."""
+
+    rows: Sequence[tuple[SequenceCache, int]]
+    """Caches, and how many tokens each gets."""
+    reaches: Sequence[Reach]
+    """Of all blocks of the model."""
+
+    def __call__(
+        self,
+        block: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float,
+        softcap: float | None,
+        sinks: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """See Attending."""
+        reach = self.reaches[block]
+        attend = _plain if softcap is None and sinks is None else _capped
+        outputs, offset = [], 0
+        for cache, tokens in self.rows:
+            part = slice(offset, offset + tokens)
+            start, offset = cache.length, offset + tokens
+            keys, values = cache.write(block, key[:, part], value[:, part])
+            first = reach.first(start)
+            outputs.append(
+                attend(query[:, part], keys[:, first:], values[:, first:], _Place(start, first, reach),
+                       scaling, softcap, sinks)
+            )  # fmt: skip
+        return torch.cat(outputs, dim=1).transpose(0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import torch
 
 from routing.errors import ProtocolError
 from routing.span import Span
-from swarm_node.attention import FLATTENED, attending, block_reaches
+from swarm_node.attention import FLATTENED, RowAttention, attending, block_reaches
 from swarm_node.cache import SequenceCache
+from swarm_node.decode_graphs import DecodeGraphs
 from swarm_node.footprint import BlockShapes
 from swarm_node.layer_list import LayerList
 from swarm_node.pruning import Skip, as_block_output, hidden_argument
@@ -89,6 +90,9 @@ class BlockSpan:
         self.device: torch.device = next(chain(first.parameters(), first.buffers())).device
         self.path = CachePath.RECTANGLE
         """How steps run; take() changes it."""
+        self._graphs = None
+        if self.device.type == "cuda" and not self._ropes[0].varies:
+            self._graphs = DecodeGraphs(self.reaches, shapes.token_elements, dtype, self.device)
 
     def take(self, path: CachePath) -> bool:
         """Run steps by ``path`` from now on. False, and no change, if the model's attention cannot be exchanged."""
@@ -99,6 +103,7 @@ class BlockSpan:
         if config._attn_implementation != wanted:
             return False
         self.path = path
+        self._forget_graphs()
         return True
 
     def keep(self, span: Span) -> None:
@@ -111,6 +116,7 @@ class BlockSpan:
                 # The forward we gave it holds the block that holds it: a ring that would keep its weights for a while.
                 vars(self._layers[index]).pop("forward", None)
                 self._layers[index] = Skip(self.shapes.output_length)
+        self._forget_graphs()
         self.span = span
 
     def extend(self, other: BlockSpan) -> None:
@@ -123,6 +129,7 @@ class BlockSpan:
             self._layers[index] = other._layers[index]
             self._host(index, other._plain[index])
         self._ropes += other._ropes
+        self._forget_graphs()
         self.span = Span(min(self.span.start, other.span.start), max(self.span.end, other.span.end))
 
     def new_cache(self, max_tokens: int) -> SequenceCache:
@@ -146,7 +153,7 @@ class BlockSpan:
         if len({id(row.cache) for row in rows}) != len(rows):
             raise ValueError("a session may have one row in a step")
         hidden = hidden.to(device=self.device, dtype=self.dtype)
-        groups = self._groups(rows)
+        groups = self._groups(rows, span)
         if len(groups) == 1:
             output = self._run(rows, hidden, span)
         else:
@@ -155,13 +162,22 @@ class BlockSpan:
             row.cache.advance(row.tokens)
         return output
 
-    def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
+    def _groups(self, rows: Sequence[Row], span: Span) -> list[list[int]]:
         """Indices of rows that may run in one forward."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, row in enumerate(rows):
             length = row.tokens if self.path is CachePath.RECTANGLE else 0
-            groups.setdefault((length, *self._ropes[0].group(row.reach)), []).append(index)
+            key = (length, self._replayed(row, span), *self._ropes[0].group(row.reach))
+            groups.setdefault(key, []).append(index)
         return list(groups.values())
+
+    def _replayed(self, row: Row, span: Span) -> bool:
+        """Whether it belongs to the rows whose step is a recorded one."""
+        return self.path is CachePath.FLATTENED and self._graphs is not None and self._graphs.fit(row, span)
+
+    def _forget_graphs(self) -> None:
+        if self._graphs is not None:
+            self._graphs.clear()
 
     def _run_apart(
         self, groups: list[list[int]], rows: Sequence[Row], hidden: torch.Tensor, span: Span
@@ -176,12 +192,16 @@ class BlockSpan:
 
     def _run(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span) -> torch.Tensor:
         """One forward over rows of one group."""
+        if self._graphs is not None and self._replayed(rows[0], span):
+            output = self._graphs.run(self._flat, rows, hidden, span)
+            if output is not None:
+                return output
         for rope in self._ropes:
             rope.aim(max(row.reach for row in rows))
         if self.path is CachePath.FLATTENED:
             starts = [torch.arange(row.cache.length, row.end, device=self.device) for row in rows]
-            with attending([(row.cache, row.tokens) for row in rows], self.reaches):
-                return self._forward(span, hidden[None], position_ids=torch.cat(starts)[None], use_cache=False)[0]
+            with attending(RowAttention([(row.cache, row.tokens) for row in rows], self.reaches)):
+                return self._flat(span, hidden[None], torch.cat(starts)[None])[0]
         cache = RectangleCache([row.cache for row in rows], rows[0].tokens)
         output = self._forward(
             span,
@@ -192,6 +212,9 @@ class BlockSpan:
             use_cache=True,
         )
         return output.reshape(hidden.shape)
+
+    def _flat(self, span: Span, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return self._forward(span, hidden, position_ids=positions, use_cache=False)
 
     def _forward(self, span: Span, hidden: torch.Tensor, **arguments: Any) -> torch.Tensor:
         self._visit = visit = _Visit(span, hidden)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
+from routing.span import Span
 from swarm_node.settings import CACHE_FIRST_TOKENS
 
 Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
@@ -32,6 +34,8 @@ class SequenceCache:
         """Blocks whose tensors others read too, where this session would write."""
         self._lent = 0
         """So many tokens at the beginning others may read."""
+        self._placed: tuple[Span, int, np.ndarray] | None = None
+        """What places() said last: for which blocks, for how many tokens it holds, and the table."""
 
     @property
     def length(self) -> int:
@@ -55,6 +59,7 @@ class SequenceCache:
         if length < self._lent:
             self._shared.update(self._layers)
             self._lent = 0
+            self._placed = None
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Put keys and values, each [heads, tokens, width], behind the tokens that count.
@@ -64,13 +69,30 @@ class SequenceCache:
         end = self._length + keys.shape[1]
         if end > self.max_tokens:
             raise ValueError(f"{end} tokens do not fit into a cache reserved for {self.max_tokens}")
-        held = self._layers.get(layer)
-        if held is None or layer in self._shared or held[0].shape[1] < end:
-            held = self._layers[layer] = self._grown(held, keys, values, end)
-            self._shared.discard(layer)
+        held = self._own(layer, (keys, values), end)
         held[0][:, self._length : end] = keys
         held[1][:, self._length : end] = values
         return held[0][:, :end], held[1][:, :end]
+
+    def holds(self, span: Span) -> bool:
+        """Whether every block of ``span`` has written."""
+        return all(layer in self._layers for layer in span.blocks())
+
+    def places(self, span: Span, tokens: int) -> np.ndarray:
+        """Where the blocks of ``span``, which it holds(), may write ``tokens`` more themselves.
+
+        For each block: the address of its keys, that of its values, and the tokens that there is room for in each
+        head, one after the other in int64. True until the next call of anything else here but advance().
+        """
+        end = self._length + tokens
+        if end > self.max_tokens:
+            raise ValueError(f"{end} tokens do not fit into a cache reserved for {self.max_tokens}")
+        if self._placed is None or self._placed[0] != span or self._placed[1] < end:
+            held = [self._own(layer, self._layers[layer], end) for layer in span.blocks()]
+            table = [(keys.data_ptr(), values.data_ptr(), keys.shape[1]) for keys, values in held]
+            room = min(keys.shape[1] for keys, _values in held)
+            self._placed = (span, room, np.array(table, dtype=np.int64).reshape(-1))
+        return self._placed[2]
 
     def lend(self, tokens: int) -> Layers:
         """Views of the first ``tokens`` tokens, which never change; at most ``length``."""
@@ -84,6 +106,7 @@ class SequenceCache:
         self._layers = {layer: (keys[:, :tokens], values[:, :tokens]) for layer, (keys, values) in layers.items()}
         self._shared = set(layers)
         self._length = tokens
+        self._placed = None
 
     def token_elements(self) -> dict[int, int]:
         """Numbers kept per token, for each block that has written."""
@@ -94,16 +117,22 @@ class SequenceCache:
         self._layers.clear()
         self._shared.clear()
         self._length = self._lent = 0
+        self._placed = None
 
-    def _grown(
-        self, held: tuple[torch.Tensor, torch.Tensor] | None, keys: torch.Tensor, values: torch.Tensor, end: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _own(self, layer: int, like: tuple[torch.Tensor, torch.Tensor], end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a block with room for ``end`` tokens, of the kind of ``like``, that nobody else reads."""
+        held = self._layers.get(layer)
+        if held is not None and layer not in self._shared and held[0].shape[1] >= end:
+            return held
         room = min(self.max_tokens, max(CACHE_FIRST_TOKENS, 1 << (end - 1).bit_length()))
-        new = tuple(part.new_empty(part.shape[0], room, part.shape[2]) for part in (keys, values))
+        keys, values = (part.new_empty(part.shape[0], room, part.shape[2]) for part in like)
         if held is not None:
-            for old, part in zip(held, new, strict=True):
-                part[:, : self._length] = old[:, : self._length]
-        return new[0], new[1]
+            keys[:, : self._length] = held[0][:, : self._length]
+            values[:, : self._length] = held[1][:, : self._length]
+        self._layers[layer] = keys, values
+        self._shared.discard(layer)
+        self._placed = None
+        return keys, values
 
 
 def block_tokens_of(layers: Layers) -> int:

@@ -65,8 +65,8 @@ class Draft:
         return text[:, self._length + right :]
 
 
-def load_draft(name_or_path: str, large: ModelSource) -> PreTrainedModel:
-    """A whole model, loaded here, for guessing what ``large`` says.
+def load_draft(name_or_path: str, large: ModelSource, device: str = "cpu") -> PreTrainedModel:
+    """A whole model, loaded here on ``device``, for guessing what ``large`` says.
 
     Raises ModelNotFound, ModelError, and UsageError if the two do not speak in the same tokens.
     """
@@ -79,6 +79,7 @@ def load_draft(name_or_path: str, large: ModelSource) -> PreTrainedModel:
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"the weights of {source.name} cannot be loaded ({error}); download it again") from error
     loaded: PreTrainedModel = model.eval().requires_grad_(False)
+    loaded.to(device)
     make_fast(loaded)
     return loaded
 

@@ -14,11 +14,11 @@ import trio
 
 from dht import Identity, Peer, open_peer
 from routing import NodeState, NodeView, Snapshot, Span
-from routing.errors import UsageError
 from routing.self_placement import Model
 from swarm_node.announcer import Announcer
 from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.demand import Demand
+from swarm_node.device import chosen_device
 from swarm_node.engine import open_engine
 from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.hosted_model import HostedModel
@@ -77,7 +77,7 @@ class Node:
         self._open_model = open_model
         self._report = report
         self._drain = trio.Event()
-        self._device = _device(options.device)
+        self._device = chosen_device(options.device)
 
     @property
     def view(self) -> NodeView | None:
@@ -227,17 +227,3 @@ def _public_name(name: str) -> str:
     """A Hub id as it is; of a directory only its own name, since the rest is nobody's business."""
     path = Path(name)
     return path.resolve().name[:200] if path.is_dir() else name
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"'{name}' is no device; write cpu, cuda or cuda:1") from None
-    if device.type not in ("cpu", "cuda") or (
-        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    ):
-        raise UsageError(f"this machine has no device {name}; it has {torch.cuda.device_count()} GPUs for PyTorch")
-    return name

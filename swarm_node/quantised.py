@@ -76,20 +76,25 @@ class Int8Linear(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """[…, in] to […, out]."""
-        if rows.device.type == "cpu":
-            few = rows.numel() <= INT8_ROWS * self.in_features
-            output = self._few(rows) if few else self._many(rows)
-        else:
-            output = functional.linear(rows, self.levels.to(rows.dtype)) * self.scales.to(rows.dtype)
+        few = rows.numel() <= INT8_ROWS[rows.device.type] * self.in_features
+        output = self._few(rows) if few else self._many(rows)
         return output if self.bias is None else output + self.bias
 
     def _few(self, rows: torch.Tensor) -> torch.Tensor:
         flat = rows.reshape(-1, self.in_features)
-        output: torch.Tensor = torch._weight_int8pack_mm(flat, self.levels, self.scales.to(rows.dtype))
+        output: torch.Tensor
+        if rows.device.type == "cpu":
+            output = torch._weight_int8pack_mm(flat, self.levels, self.scales.to(rows.dtype))
+        else:
+            from swarm_node.int8_product import int8_product  # Triton comes with torch for GPUs only
+
+            output = int8_product(flat, self.levels, self.scales)
         return output.view(*rows.shape[:-1], self.out_features)
 
     def _many(self, rows: torch.Tensor) -> torch.Tensor:
-        """In float32, some outputs at a time: their wide weights stay in the processor's cache."""
+        """On a CPU in float32, some outputs at a time: their wide weights stay in the processor's cache."""
+        if rows.device.type != "cpu":
+            return functional.linear(rows, self.levels.to(rows.dtype)) * self.scales.to(rows.dtype)
         wide = rows.float()
         parts = [functional.linear(wide, part.float()) for part in self.levels.split(WIDENED_COLUMNS)]
         return (torch.cat(parts, dim=-1) * self.scales).to(rows.dtype)

@@ -47,7 +47,8 @@ class RemoteCache(Cache):
             self._sessions += [self._bridge.client.open_session(self._max_tokens) for _ in columns]
         if len(columns) != len(self._sessions):
             raise UsageError(f"this cache holds {len(self._sessions)} sequences, not {len(columns)}")
-        output = torch.zeros_like(hidden)
+        sent = hidden.cpu()
+        output = torch.zeros_like(sent)
         steps: list[Callable[[], Awaitable[torch.Tensor]]] = []
         places: list[tuple[int, torch.Tensor]] = []
         for row, valid in enumerate(columns):
@@ -55,13 +56,13 @@ class RemoteCache(Cache):
             if len(chosen):
                 wanted = chosen[chosen >= len(valid) - keep]
                 position = int(self._valid[row].sum())
-                steps.append(partial(self._sessions[row].step, hidden[row, chosen], position, max(1, len(wanted))))
+                steps.append(partial(self._sessions[row].step, sent[row, chosen], position, max(1, len(wanted))))
                 places.append((row, wanted))
         results = self._bridge.call(gather, steps)
         for (row, wanted), result in zip(places, results, strict=True):
             output[row, wanted] = result[len(result) - len(wanted) :].to(output)
         self._valid = torch.cat([self._valid, columns], dim=1)
-        return output
+        return output.to(hidden.device)
 
     def route(self) -> tuple[Hop, ...]:
         """The chain that the first row's session is on; empty if it has none."""

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from routing import Hop
 from swarm_node.blocks import load_ends, remote_blocks
 from swarm_node.bridge import Bridge
+from swarm_node.device import chosen_device
 from swarm_node.draft import Draft, load_draft
 from swarm_node.guessing import Guessing
 from swarm_node.model_source import ModelSource
@@ -51,6 +52,7 @@ class AutoSwarmModelForCausalLM:
         speculate: bool = True,
         draft_model: str | None = None,
         wire_dtype: str = "auto",
+        device: str = "cpu",
     ) -> SwarmModel:
         """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
 
@@ -58,6 +60,7 @@ class AutoSwarmModelForCausalLM:
         line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``draft_model``, a directory or
         Hub id of a small model of the same tokens, runs here and guesses where that pays. ``wire_dtype``: in which
         hidden states travel, ``bfloat16`` and ``int8`` for slow links at some loss; ``auto`` is that of the model here.
+        ``device``: where embeddings, head and draft model are computed.
         Close the model, or use it as a context manager. Raises ModelError, UsageError, NetworkError.
         """
         source = ModelSource.open(model, revision)
@@ -70,6 +73,7 @@ class AutoSwarmModelForCausalLM:
             speculate=speculate,
             draft_model=draft_model,
             wire_dtype=wire_dtype,
+            device=device,
         )
 
 
@@ -83,13 +87,15 @@ def connect(
     speculate: bool = True,
     draft_model: str | None = None,
     wire_dtype: str = "auto",
+    device: str = "cpu",
 ) -> SwarmModel:
     """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
     wire = wire_named(wire_dtype)
-    draft = load_draft(draft_model, source) if draft_model is not None else None
+    device = chosen_device(device)
+    draft = load_draft(draft_model, source, device) if draft_model is not None else None
     bridge = Bridge(source, initial_peers, timeout, notice, wire)
     try:
-        ends = load_ends(source, dtype=source.resolve_dtype(dtype))
+        ends = load_ends(source, dtype=source.resolve_dtype(dtype), device=device)
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
         ends.__class__ = kind
         assert isinstance(ends, SwarmModel)

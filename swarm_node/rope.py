@@ -25,6 +25,11 @@ class VariableRope:
                 self._variants += variants
                 module.forward = self._anchored(module.forward)
 
+    @property
+    def varies(self) -> bool:
+        """False for a model without any."""
+        return bool(self._variants)
+
     def group(self, horizon: int) -> tuple[int, ...]:
         """What rows must agree on to share a forward; ``horizon`` is a sequence's length after its step."""
         return tuple(

@@ -47,8 +47,20 @@ WIDENED_COLUMNS = 512
 """From so many rows on, half precision is computed in float32 where the processor cannot, so many columns of the
 weight at a time: their float32 copy stays in its cache."""
 
-INT8_ROWS = 8
-"""Up to so many rows are multiplied by weights in 8 bits as they are; for more, weights are made float32 first."""
+INT8_ROWS = {"cpu": 8, "cuda": 64}
+"""Up to so many rows are multiplied by weights in 8 bits as they are; for more, the weights are widened first."""
+
+ATTENTION_SPLITS_MAX = 32
+"""Parts at most in which a GPU works on one token's cache: 32 fill a large one for a single session."""
+
+ATTENTION_TILE_BYTES = 32 * 2**10
+"""Keys and values in a multiprocessor's own memory at a time; two such tiles, one being loaded, fit into any GPU's."""
+
+GRAPH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Tokens of the steps that a GPU has recorded; a step with fewer is filled up. Larger steps run as they are."""
+
+GRAPHS_MAX = 48
+"""Recorded steps that are kept: three spans in all sizes."""
 
 DECODE_TOKENS_MAX = 16
 """A step of at most so many tokens counts as a decode and goes first: one token, or a few that are being verified."""

@@ -10,7 +10,8 @@ import torch
 from transformers import set_seed
 
 from routing.errors import ContextTooLong
-from swarm_node import SwarmModel
+from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
+from swarm_node.local_swarm import LocalSwarm
 from tests.models import CONTEXT
 from tests.swarm.runs import prompt_of, yardstick
 
@@ -27,6 +28,18 @@ def both(model: SwarmModel, path: Path, inputs: torch.Tensor, **options: Any) ->
         if mask is not None:
             options["attention_mask"] = mask
     return results[0], results[1]
+
+
+def test_the_own_part_of_a_model_may_be_on_any_device(swarm: LocalSwarm, path: Path, device: str) -> None:
+    inputs = torch.tensor([prompt_of(9), prompt_of(9)[::-1]])
+    with AutoSwarmModelForCausalLM.from_pretrained(
+        str(path), initial_peers=[swarm.address], dtype="float32", device=device
+    ) as model:
+        one, two = (
+            model.generate(rows.to(device), max_new_tokens=20, do_sample=False) for rows in (inputs[:1], inputs)
+        )
+    plain = yardstick(path).generate(inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=20, do_sample=False)
+    assert one.tolist() == plain[:1].tolist() and two.tolist() == plain.tolist()
 
 
 def test_sampling_draws_the_same_tokens(model: SwarmModel, path: Path) -> None:

@@ -43,12 +43,13 @@ class Talk:
 
 
 class LocalChain:
-    """Three spans and both ends of a model."""
+    """Three spans on ``device``, and both ends of a model on the CPU."""
 
-    def __init__(self, directory: Path, path: CachePath | None = None) -> None:
+    def __init__(self, directory: Path, path: CachePath | None = None, device: str = "cpu") -> None:
         source = ModelSource.open(str(directory))
         self.spans: list[BlockSpan] = [
-            load_span(source, span, dtype=torch.float32, path=path) for span in three_spans(source.blocks)
+            load_span(source, span, dtype=torch.float32, device=device, path=path)
+            for span in three_spans(source.blocks)
         ]
         self.ends = load_ends(source, dtype=torch.float32)
 
@@ -67,7 +68,7 @@ class LocalChain:
             for index, span in enumerate(self.spans):
                 rows = [Row(talk.caches[index], tokens, len(talk.tokens)) for talk, tokens in shares]
                 hidden = span.step(rows, hidden[0])[None]
-            return hidden
+            return hidden.cpu()
 
         remote_blocks(self.ends).forward_blocks = through_all
         place = accepted(self.ends.forward, position_ids=torch.tensor([positions]))
@@ -97,6 +98,7 @@ def transformers_says(
     for tokens in prompts:
         made = model.generate(
             torch.tensor([tokens]),
+            attention_mask=torch.ones(1, len(tokens), dtype=torch.long),  # else it takes token 0 for padding
             max_new_tokens=new_tokens,
             do_sample=False,
             pad_token_id=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -25,20 +26,22 @@ an exception is raised. Files opened in text mode are decoded with the encoding 
 """
 
 
-def quantised_layer(layer: nn.Module, quant: Quant) -> nn.Module:
-    holder = nn.Sequential(layer)
-    quantise(holder, quant)
-    return holder[0]
+def quantised_layer(layer: nn.Module, quant: Quant, device: str = "cpu") -> nn.Module:
+    holder = nn.Sequential(copy.deepcopy(layer))
+    quantise(holder, quant, device)
+    return holder.to(device)[0]
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(64, 40), nn.Linear(64, 40, bias=False), Conv1D(40, 64)])
-@pytest.mark.parametrize("rows", [1, 8, 30])
+@pytest.mark.parametrize("rows", [1, 8, 30, 100])
 @pytest.mark.parametrize(("quant", "off"), [(Quant.INT8, 0.01), (Quant.NF4, 0.15)])
-def test_outputs_are_near_those_of_the_plain_layer(layer: nn.Module, rows: int, quant: Quant, off: float) -> None:
+def test_outputs_are_near_those_of_the_plain_layer(
+    layer: nn.Module, rows: int, quant: Quant, off: float, device: str
+) -> None:
     layer.requires_grad_(False)
     random = torch.randn(1, rows, 64, generator=torch.Generator().manual_seed(0))
     expected = layer(random)
-    output = quantised_layer(layer, quant)(random)
+    output = quantised_layer(layer, quant, device)(random.to(device)).cpu()
     assert 0 < (output - expected).norm() < off * expected.norm()
 
 
@@ -50,9 +53,9 @@ def test_a_model_that_multiplies_by_the_weight_itself_finds_a_plain_one(quant: Q
     torch.testing.assert_close(random @ packed.weight.T, packed(random))
 
 
-def test_few_rows_and_many_are_computed_alike() -> None:
-    layer = Int8Linear(nn.Linear(64, 600).requires_grad_(False))
-    random = torch.randn(30, 64, generator=torch.Generator().manual_seed(0))
+def test_few_rows_and_many_are_computed_alike(device: str) -> None:
+    layer = Int8Linear(nn.Linear(64, 600).requires_grad_(False)).to(device)
+    random = torch.randn(100, 64, generator=torch.Generator().manual_seed(0)).to(device)
     torch.testing.assert_close(torch.cat([layer(row[None]) for row in random]), layer(random))
 
 
