@@ -25,7 +25,7 @@ from swarm_node.cache_book import CacheBook
 from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.compute_threads import computing_alone
 from swarm_node.engine_meter import EngineMeter
-from swarm_node.gathering import Gathering
+from swarm_node.gathering import BatchTimes, Pause, pause
 from swarm_node.hosted_blocks import HostedBlocks
 from swarm_node.prefix import Beginning
 from swarm_node.reservation import Outcome, PendingStep, Reservation, deliver
@@ -73,7 +73,10 @@ class Engine:
         """Why there will be no more batches."""
         self._failed = trio.Event()
         self._meter = EngineMeter()
-        self._gathering = Gathering()
+        self._times = BatchTimes()
+        """Of a block."""
+        self._awaited = 0
+        """Decodes that the engine's thread waits for, as long as nothing else happens."""
         self._changes: deque[Callable[[], None]] = deque()
         """What to do to the blocks before the next batch."""
 
@@ -176,9 +179,14 @@ class Engine:
             if reservation.released:
                 raise SwarmError("the session has ended")
             self._turns += 1
+            if is_decode(len(hidden)) and not reservation.steps:
+                reservation.absence = reservation.absence.back(time.monotonic())
             step = PendingStep(reservation, hidden.detach().cpu(), position, arrival=self._turns, turn=self._turns)
             reservation.steps.append(step)
-            self._changed.notify()
+            if self._awaited > 1 and is_decode(step.tokens):
+                self._awaited -= 1  # to wake the thread for each would hold up those that come behind it
+            else:
+                self._changed.notify()
         try:
             await step.finished.wait()
         except BaseException:
@@ -219,7 +227,7 @@ class Engine:
     def _wait_for_batch(self) -> list[Share]:
         """The next batch, or nothing once the engine has ended. Steps whose position is wrong fail here."""
         with self._changed:
-            idle = False
+            ready_since: float | None = None
             while self._ended is None:
                 while self._changes:
                     self._changes.popleft()()
@@ -227,31 +235,33 @@ class Engine:
                 if wrong := [step for step in ready if not step.done and step.position > step.reservation.cache.length]:
                     self._fail(wrong)
                 elif batch := next_batch(ready, self._limits, decodes_expected=self._absent() > 0):
-                    decodes = sum(is_decode(step.tokens) for step, _taken in batch)
-                    if idle and decodes and (pause := self._pause(batch[0][0].span, decodes)):
-                        self._changed.wait(pause)
+                    now = time.monotonic()
+                    ready_since = ready_since or now
+                    if wait := self._pause(batch, now, now - ready_since):
+                        self._awaited = wait.decodes
+                        self._changed.wait(wait.seconds)
+                        self._awaited = 0
                         continue
-                    self._gathering.end(decodes)
                     for step, _taken in batch:
                         step.reservation.running = True
                     return batch
                 else:
-                    idle = True
                     self._changed.wait(self._book.forget())
         return []
 
-    def _absent(self, span: Span | None = None) -> int:
-        """Sessions that decoded a moment ago, in ``span`` only if it is given: they are likely on their way back."""
+    def _absent(self) -> int:
+        """Sessions that decoded a moment ago: they are likely on their way back."""
         since = time.monotonic() - DECODES_RECENT_SECONDS
-        return sum(
-            held.decoded_at > since and not held.steps and (span is None or held.span == span)
-            for held in self._reservations
-        )
+        return sum(held.absence.since > since and not held.steps for held in self._reservations)
 
-    def _pause(self, span: Span, decodes: int) -> float:
-        """Seconds to wait for more decodes in ``span``."""
-        block_seconds = self._meter.decode_seconds or 0.0
-        return self._gathering.pause(time.monotonic(), decodes, self._absent(span), block_seconds * len(span))
+    def _pause(self, batch: Sequence[Share], now: float, waited: float) -> Pause | None:
+        """Whether to wait for more decodes before ``batch`` runs, if it holds nothing else."""
+        span = batch[0][0].span
+        if not all(is_decode(step.tokens) for step, _taken in batch):
+            return None
+        others = (held for held in self._reservations if held.span == span and not held.steps)
+        due = [seconds for held in others if (seconds := held.absence.due(now)) is not None]
+        return pause(len(batch), due, waited, self._times.through(len(span)))
 
     def _fail(self, wrong: Iterable[PendingStep]) -> None:
         outcomes: list[tuple[PendingStep, Outcome]] = []
@@ -275,12 +285,14 @@ class Engine:
                     reservation.steps.popleft()
                     outcomes.append((step, result))
                 if is_decode(step.tokens):
-                    reservation.decoded_at = now
+                    reservation.absence = reservation.absence.decoded(now)
                 reservation.running = False
                 self._book.ran(reservation)
                 if reservation.released:
                     self._free(reservation)
             self._meter = self._meter.after(batch, len(outcomes), seconds)
+            if all(is_decode(step.tokens) for step, _taken in batch):
+                self._times = self._times.after(len(batch), seconds / len(batch[0][0].span))
         self._token.run_sync_soon(deliver, outcomes)
 
     def _drop(self, step: PendingStep) -> None:

@@ -12,6 +12,7 @@ import trio
 from routing.errors import ProtocolError, SwarmError
 from routing.span import Span
 from swarm_node.cache import SequenceCache
+from swarm_node.gathering import Absence
 from swarm_node.prefix import Beginning
 
 Outcome = torch.Tensor | SwarmError
@@ -81,8 +82,8 @@ class Reservation:
     released: bool = False
     last_keys: bytes = b""
     """Once it is released: the keys of what is to be kept of it."""
-    decoded_at: float = float("-inf")
-    """Monotonic time of its last decode."""
+    absence: Absence = field(default_factory=Absence)
+    """By the monotonic clock."""
 
     @property
     def block_tokens(self) -> int:

@@ -78,12 +78,24 @@ DECODES_RECENT_SECONDS = 0.5
 """So long after a decode its session is taken to come back, and prompts keep to small slices although no decode waits
 at this moment: it is on its way round the ring."""
 
-GATHER_SHARE = 0.15
-"""Part of a batch's time that an idle node waits for others once a decode has come: sessions of one client send theirs
-one after the other, and each that comes too late costs all of them a batch more."""
+AWAY_WEIGHT = 0.3
+"""Weight of the last time in how long a session is mostly away between two decodes."""
 
-GATHERS_SKIPPED_MAX = 31
-"""Chances to wait that a node lets pass at most, where waiting brought nobody."""
+AWAY_MOST = 2.0
+AWAY_LEAST_SHARE = 0.25
+"""A session that is away for longer than so many times what is usual for it has ended or pauses; one that is late is
+expected in this part of what is usual."""
+
+BATCH_TIMES_KEPT = 0.97
+"""Weight of all earlier batches, beside the newest, in what batches of how many sessions take: 33 count."""
+
+PAUSE_MOST = 1.5
+"""Longest pause before a batch of decodes, in times of its fixed part. If sessions are away for longer than that part,
+the engine has nothing to do between two batches anyway, and loses little by waiting."""
+
+FIXED_SHARE = 0.5
+"""Part of a batch's time taken to be the same for any number of sessions, as long as all batches had the same number:
+with 8 sessions it is as much on two cores, with fewer, or on a GPU, more."""
 
 MOVING_MEAN_WEIGHT = 0.1
 """Weight of the newest batch in the moving means of compute times."""
