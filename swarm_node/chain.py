@@ -25,7 +25,7 @@ from swarm_node.settings import (
     STEP_PATIENCE,
     STEP_SECONDS,
 )
-from swarm_node.tasks import deadline
+from swarm_node.tasks import patience
 from swarm_node.ticket import Ticket
 from swarm_node.wire import end_stream, receive_message, send_message
 from swarm_node.wire_dtype import dtype_name
@@ -195,21 +195,22 @@ class Chain:
     async def _listen(self, opened: _OpenHop) -> None:
         node = opened.hop.node
         try:
-            while True:
-                with deadline(PEER_SILENCE_SECONDS, "silent"):
+            with patience(PEER_SILENCE_SECONDS, "silent") as heard:
+                while True:
                     message, hidden = await receive_message(opened.live, self._hidden_size)
-                match message:
-                    case Pong():
-                        opened.steps_done = message.steps
-                        self._round_trips.learn(node, trio.current_time() - opened.pinged_at)
-                    case Result() if opened is self._open[-1]:
-                        assert hidden is not None
-                        self._take(message, hidden)
-                    case Failed():
-                        await self._weigh(opened, message)
-                        return
-                    case _:
-                        raise ProtocolError(f"unexpected '{message.type}'")
+                    heard()
+                    match message:
+                        case Pong():
+                            opened.steps_done = message.steps
+                            self._round_trips.learn(node, trio.current_time() - opened.pinged_at)
+                        case Result() if opened is self._open[-1]:
+                            assert hidden is not None
+                            self._take(message, hidden)
+                        case Failed():
+                            await self._weigh(opened, message)
+                            return
+                        case _:
+                            raise ProtocolError(f"unexpected '{message.type}'")
         except SwarmError as error:
             self._fail(node.peer_id, error)
 

@@ -15,7 +15,7 @@ from swarm_node.messages import HOP_PROTOCOL, Attach, Close, Failed, NextHop, Op
 from swarm_node.reservation import Reservation
 from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
-from swarm_node.tasks import deadline
+from swarm_node.tasks import deadline, patience
 from swarm_node.wire import end_stream, receive_message, send_message
 
 
@@ -98,21 +98,21 @@ class HostedSession:
     async def _listen(self) -> None:
         """Obey the client's control stream until it closes or breaks."""
         try:
-            while True:
-                with deadline(SESSION_SILENCE_SECONDS, "the client fell silent"):
+            with patience(SESSION_SILENCE_SECONDS, "the client says or reads nothing") as heard:
+                while True:
                     message, hidden = await receive_message(self._stream, self._hidden_size, self.opening.max_tokens)
-                match message:
-                    case Ping():
-                        with deadline(SESSION_SILENCE_SECONDS, "the client reads nothing"):
+                    heard()
+                    match message:
+                        case Ping():
                             await send_message(self._stream, Pong(steps=self._steps_done))
-                    case Step() if self.opening.previous is None:
-                        assert hidden is not None
-                        self._enqueue(message, hidden)
-                    case Close():
-                        self._closed, self.last_keys = True, message.prefix_keys
-                        return
-                    case _:
-                        raise ProtocolError(f"'{message.type}' in a running session")
+                        case Step() if self.opening.previous is None:
+                            assert hidden is not None
+                            self._enqueue(message, hidden)
+                        case Close():
+                            self._closed, self.last_keys = True, message.prefix_keys
+                            return
+                        case _:
+                            raise ProtocolError(f"'{message.type}' in a running session")
         except StreamClosed:
             return
         except SwarmError as error:

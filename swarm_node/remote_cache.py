@@ -47,20 +47,22 @@ class RemoteCache(Cache):
             self._sessions += [self._bridge.client.open_session(self._max_tokens) for _ in columns]
         if len(columns) != len(self._sessions):
             raise UsageError(f"this cache holds {len(self._sessions)} sequences, not {len(columns)}")
-        sent = hidden.cpu()
-        output = torch.zeros_like(sent)
-        steps: list[Callable[[], Awaitable[torch.Tensor]]] = []
-        places: list[tuple[int, torch.Tensor]] = []
-        for row, valid in enumerate(columns):
-            chosen = valid.nonzero()[:, 0]
-            if len(chosen):
-                wanted = chosen[chosen >= len(valid) - keep]
-                position = int(self._valid[row].sum())
-                steps.append(partial(self._sessions[row].step, sent[row, chosen], position, max(1, len(wanted))))
-                places.append((row, wanted))
-        results = self._bridge.call(gather, steps)
-        for (row, wanted), result in zip(places, results, strict=True):
-            output[row, wanted] = result[len(result) - len(wanted) :].to(output)
+        sent, kept = hidden.cpu(), columns[:, -keep:]
+        whole = bool(columns.all())
+        wanted: list[int] = kept.sum(dim=1).tolist()
+        positions: list[int] = self._valid.sum(dim=1).tolist()
+        steps: dict[int, Callable[[], Awaitable[torch.Tensor]]] = {}
+        for row, session in enumerate(self._sessions):
+            part = sent[row] if whole else sent[row, columns[row]]
+            if len(part):
+                steps[row] = partial(session.step, part, positions[row], max(1, wanted[row]))
+        results = self._bridge.call(gather, list(steps.values()))
+        if whole and keep == sent.shape[1]:
+            output = torch.stack(results).to(sent.dtype)
+        else:
+            output = torch.zeros_like(sent)
+            for row, result in zip(steps, results, strict=True):
+                output[row, -keep:][kept[row]] = result[len(result) - wanted[row] :].to(sent.dtype)
         self._valid = torch.cat([self._valid, columns], dim=1)
         return output.to(hidden.device)
 

@@ -45,6 +45,10 @@ class PendingStep:
     def tokens(self) -> int:
         return self.hidden.shape[0]
 
+    def part(self, tokens: int) -> torch.Tensor:
+        """The next ``tokens`` of it."""
+        return self.hidden if tokens == self.tokens else self.hidden[self.done : self.done + tokens]
+
     def took(self, tokens: int, output: Outcome) -> Outcome | None:
         """Note what came of its next ``tokens``; returns the step's outcome, None if more of its tokens must run."""
         if self.reservation.released or self.dropped:

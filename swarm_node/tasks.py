@@ -24,8 +24,23 @@ def deadline(seconds: float, complaint: str) -> Iterator[None]:
         raise PeerSilent(f"{complaint} for {seconds:g} s")
 
 
+@contextmanager
+def patience(seconds: float, complaint: str) -> Iterator[Callable[[], None]]:
+    """Raise PeerSilent with ``complaint`` if the body, a loop, does not call what it is given for ``seconds``."""
+    with trio.move_on_after(seconds) as scope:
+
+        def heard() -> None:
+            scope.deadline = trio.current_time() + seconds
+
+        yield heard
+    if scope.cancelled_caught:
+        raise PeerSilent(f"{complaint} for {seconds:g} s")
+
+
 async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """Run all calls at once and return their results in order; the first SwarmError ends the others and is raised."""
+    if len(calls) == 1:
+        return [await calls[0]()]
     results: dict[int, T] = {}
     failures: list[SwarmError] = []
 
