@@ -105,7 +105,7 @@ class Connection:
 
 def _pieces(buffers: tuple[bytes | bytearray | memoryview, ...]) -> list[bytes | memoryview]:
     """What to send in how many calls: small buffers together in one, large ones without a copy."""
-    views = [memoryview(buffer) for buffer in buffers if memoryview(buffer).nbytes]
+    views = [view for buffer in buffers if (view := memoryview(buffer)).nbytes]
     if sum(view.nbytes for view in views) <= READ_AHEAD_BYTES:
         return [b"".join(views)] if views else []
     return [view.cast("B") for view in views]

@@ -11,7 +11,8 @@ import torch
 
 from swarm_node.block_span import Row
 from swarm_node.hosted_blocks import HostedBlocks
-from swarm_node.settings import MEASURE_HISTORY_TOKENS, MEASURE_PREFILL_TOKENS, MEASURE_SECONDS
+from swarm_node.schedule import BatchLimits
+from swarm_node.settings import MEASURE_HISTORY_TOKENS, MEASURE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +26,25 @@ class ComputeSpeed:
 
 
 def measure(blocks: HostedBlocks) -> ComputeSpeed:
-    """Time prompts and single tokens with random hidden states; takes about a second. Call it in a thread."""
-    cache = blocks.new_cache(MEASURE_HISTORY_TOKENS + MEASURE_PREFILL_TOKENS)
+    """Time slices of prompts, as a busy node runs them, and single tokens, with random hidden states.
+
+    Takes about a second: call it in a thread.
+    """
+    slice_tokens = BatchLimits.of(blocks.device.type).prefill_beside_decodes
+    cache = blocks.new_cache(MEASURE_HISTORY_TOKENS + slice_tokens)
     random = torch.Generator().manual_seed(0)
-    hidden = torch.randn(MEASURE_PREFILL_TOKENS, blocks.hidden_size, generator=random)
+    hidden = torch.randn(slice_tokens, blocks.hidden_size, generator=random)
 
     def run(position: int, tokens: int) -> None:
         cache.roll_back(position)
         blocks.step([Row(cache, tokens)], hidden[:tokens]).cpu()  # the copy waits for the device
 
-    prefill = _median_seconds(lambda: run(0, MEASURE_PREFILL_TOKENS))
+    prefill = _median_seconds(lambda: run(0, slice_tokens))
     while cache.length < MEASURE_HISTORY_TOKENS:
-        run(cache.length, min(MEASURE_PREFILL_TOKENS, MEASURE_HISTORY_TOKENS - cache.length))
+        run(cache.length, min(slice_tokens, MEASURE_HISTORY_TOKENS - cache.length))
     decode = _median_seconds(lambda: run(MEASURE_HISTORY_TOKENS, 1))
     cache.free()
-    return ComputeSpeed(prefill / MEASURE_PREFILL_TOKENS / len(blocks.span), decode / len(blocks.span))
+    return ComputeSpeed(prefill / slice_tokens / len(blocks.span), decode / len(blocks.span))
 
 
 def _median_seconds(run: Callable[[], None]) -> float:

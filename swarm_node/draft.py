@@ -14,7 +14,7 @@ from routing.errors import ModelError, UsageError
 from swarm_node.fast_linear import make_fast
 from swarm_node.model_source import ModelSource
 from swarm_node.quiet import quiet
-from swarm_node.settings import STEPS_REMEMBERED
+from swarm_node.settings import DRAFT_TIMES_LEAST, STEPS_REMEMBERED
 
 
 class Draft:
@@ -32,8 +32,8 @@ class Draft:
 
     @property
     def token_seconds(self) -> float | None:
-        """What one token takes; None before the first."""
-        return median(self._seconds) if self._seconds else None
+        """What one token takes; None until it is known from so many that one slow one does not decide."""
+        return median(self._seconds) if len(self._seconds) >= DRAFT_TIMES_LEAST else None
 
     def room(self, length: int) -> int:
         """How many tokens it can guess after a text of ``length``."""

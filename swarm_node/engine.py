@@ -68,6 +68,8 @@ class Engine:
         self._changed = threading.Condition()  # guards everything below
         self._book = CacheBook(cache_tokens)
         self._reservations: set[Reservation] = set()
+        self._away: set[Reservation] = set()
+        """Those whose next decode may come any moment: not every one that is open, for each batch looks at all."""
         self._turns = 0
         self._ended: str | None = None
         """Why there will be no more batches."""
@@ -181,6 +183,7 @@ class Engine:
             self._turns += 1
             if is_decode(len(hidden)) and not reservation.steps:
                 reservation.absence = reservation.absence.back(time.monotonic())
+            self._away.discard(reservation)
             step = PendingStep(reservation, hidden.detach().cpu(), position, arrival=self._turns, turn=self._turns)
             reservation.steps.append(step)
             if self._awaited > 1 and is_decode(step.tokens):
@@ -252,15 +255,16 @@ class Engine:
     def _absent(self) -> int:
         """Sessions that decoded a moment ago: they are likely on their way back."""
         since = time.monotonic() - DECODES_RECENT_SECONDS
-        return sum(held.absence.since > since and not held.steps for held in self._reservations)
+        self._away = {held for held in self._away if held.absence.since > since}
+        return len(self._away)
 
     def _pause(self, batch: Sequence[Share], now: float, waited: float) -> Pause | None:
         """Whether to wait for more decodes before ``batch`` runs, if it holds nothing else."""
         span = batch[0][0].span
         if not all(is_decode(step.tokens) for step, _taken in batch):
             return None
-        others = (held for held in self._reservations if held.span == span and not held.steps)
-        due = [seconds for held in others if (seconds := held.absence.due(now)) is not None]
+        others = (held.absence.due(now) for held in self._away if held.span == span)
+        due = [seconds for seconds in others if seconds is not None]
         return pause(len(batch), due, waited, self._times.through(len(span)))
 
     def _fail(self, wrong: Iterable[PendingStep]) -> None:
@@ -286,6 +290,8 @@ class Engine:
                     outcomes.append((step, result))
                 if is_decode(step.tokens):
                     reservation.absence = reservation.absence.decoded(now)
+                    if not reservation.steps:
+                        self._away.add(reservation)
                 reservation.running = False
                 self._book.ran(reservation)
                 if reservation.released:
@@ -317,6 +323,7 @@ class Engine:
 
     def _free(self, reservation: Reservation) -> None:
         self._reservations.remove(reservation)
+        self._away.discard(reservation)
         self._book.leave(reservation, reservation.last_keys)
         self._changed.notify()  # what is kept from now on must be forgotten in time
 

@@ -15,7 +15,7 @@ from swarm_node.messages import HOP_PROTOCOL, Attach, Close, Failed, NextHop, Op
 from swarm_node.reservation import Reservation
 from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
-from swarm_node.tasks import deadline, patience
+from swarm_node.tasks import patience
 from swarm_node.wire import end_stream, receive_message, send_message
 
 
@@ -167,9 +167,9 @@ class HostedSession:
         return stream
 
     async def _forward(self, onward: Stream, step: Step, output: torch.Tensor) -> None:
+        """Where the next hop takes nothing in, the client's patience with this step ends the wait, or its silence."""
         try:
-            with deadline(SESSION_SILENCE_SECONDS, "the next hop takes nothing in"):
-                await send_message(onward, step, output)
+            await send_message(onward, step, output)
         except NetworkError as error:
             raise ChainBroken(str(error), onward.peer_id, error) from error
 

@@ -103,9 +103,6 @@ MOVING_MEAN_WEIGHT = 0.1
 MEASURE_SECONDS = 0.5
 """Time given to each of the two measurements of a span's speed."""
 
-MEASURE_PREFILL_TOKENS = 64
-"""Tokens per measured prefill: the slice that a busy CPU node runs."""
-
 MEASURE_HISTORY_TOKENS = 128
 """Tokens in the cache before decode steps are measured."""
 
@@ -255,6 +252,9 @@ GUESSES_REMEMBERED = 20
 
 DRAFT_RATE = 0.7
 """Share of a draft model's guesses that are expected to come true before any were seen."""
+
+DRAFT_TIMES_LEAST = 3
+"""Tokens whose time must be known before a draft model is judged by their median: the first is often slow."""
 
 GUESSES_WORTH = 1.05
 """Gain in tokens a second below which no guess is verified: nodes compute wrong ones in vain while others wait."""

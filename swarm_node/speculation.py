@@ -44,7 +44,7 @@ class Speculation:
         """How many tokens, at most ``room``, to let a draft model guess in place of the ``offered`` ones.
 
         0 where those after the ``match`` are as good. ``token_seconds``: of the draft model for each; None: unknown, so
-        one is tried.
+        it writes one.
         """
         if token_seconds is None:
             return min(room, 1) if self._steps else 0

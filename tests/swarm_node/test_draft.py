@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from routing.errors import UsageError
 from swarm_node.draft import Draft, load_draft
 from swarm_node.model_source import ModelSource
-from swarm_node.settings import DECODE_TOKENS_MAX
+from swarm_node.settings import DECODE_TOKENS_MAX, DRAFT_TIMES_LEAST
 from swarm_node.speculation import Speculation
 from tests.models import CONTEXT, VOCABULARY, make_model
 
@@ -60,19 +60,29 @@ def test_steps_without_a_guess_in_between_are_read_too(small: Any) -> None:
     assert draft.guess(text, 3) == continued(small, text, 3)
 
 
-def test_it_knows_what_a_token_takes_once_it_has_written_one_after_the_prompt(small: Any) -> None:
+def test_it_knows_what_a_token_takes_once_it_has_written_some_after_the_prompt(small: Any) -> None:
     draft = Draft(small)
+    draft.guess(PROMPT, DRAFT_TIMES_LEAST)  # the first of them reads the prompt
     assert draft.token_seconds is None
-    draft.guess(PROMPT, 2)
+    draft.guess(torch.cat([PROMPT, torch.tensor([[5]])], dim=1), 2)
     assert draft.token_seconds is not None
+
+
+def test_one_slow_token_does_not_decide(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 9.0, 9.0, 9.01, 10.0, 10.02])  # of the first, which reads the prompt, only the beginning
+    monkeypatch.setattr("swarm_node.draft.perf_counter", lambda: next(clock))
+    draft = Draft(small)
+    draft.guess(PROMPT, 4)
+    assert draft.token_seconds == pytest.approx(0.02)
 
 
 def test_one_guess_a_step_that_always_comes_true_tells_what_a_token_takes(small: Any) -> None:
     draft = Draft(small)
-    come = continued(small, PROMPT, 2)
-    draft.guess(PROMPT, 1)
-    assert draft.token_seconds is None  # that was the prompt
-    draft.guess(torch.cat([PROMPT, torch.tensor([come])], dim=1), 1)
+    come = continued(small, PROMPT, 2 * DRAFT_TIMES_LEAST)
+    draft.guess(PROMPT, 1)  # that was the prompt
+    for count in range(2, 2 * DRAFT_TIMES_LEAST + 1, 2):
+        assert draft.token_seconds is None
+        draft.guess(torch.cat([PROMPT, torch.tensor([come[:count]])], dim=1), 1)
     assert draft.token_seconds is not None
 
 
