@@ -76,7 +76,8 @@ class SequenceCache:
 
     def holds(self, span: Span) -> bool:
         """Whether every block of ``span`` has written."""
-        return all(layer in self._layers for layer in span.blocks())
+        placed = self._placed is not None and self._placed[0] == span
+        return placed or all(layer in self._layers for layer in span.blocks())
 
     def places(self, span: Span, tokens: int) -> np.ndarray:
         """Where the blocks of ``span``, which it holds(), may write ``tokens`` more themselves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.span import Span
 from swarm_node.cache import Layers, SequenceCache, block_tokens_of
 
 ROOM = 400
 BLOCKS = (3, 4)
+SPAN = Span(3, 5)
 
 
 def states(tokens: list[int], block: int) -> torch.Tensor:
@@ -46,6 +49,18 @@ class Told:
             self.cache.advance(len(tokens))
             self.tokens += tokens
 
+    def write_in_place(self, tokens: list[int]) -> None:
+        """A step by blocks that write where the cache says."""
+        places = self.cache.places(SPAN, len(tokens)).reshape(len(BLOCKS), 3)
+        for block, (keys, values, room) in zip(BLOCKS, places.tolist(), strict=True):
+            for address, sign in ((keys, 1), (values, -1)):
+                held = (ctypes.c_float * room).from_address(address)
+                held[len(self.tokens) : len(self.tokens) + len(tokens)] = (
+                    (sign * states(tokens, block)).flatten().tolist()
+                )
+        self.cache.advance(len(tokens))
+        self.tokens += tokens
+
     def roll_back(self, length: int) -> None:
         self.cache.roll_back(length)
         del self.tokens[length:]
@@ -54,6 +69,7 @@ class Told:
 share = st.floats(0, 1)
 steps = st.one_of(
     st.tuples(st.just("write"), share, st.integers(1, 90)),
+    st.tuples(st.just("write in place"), share, st.integers(1, 90)),
     st.tuples(st.just("fail"), share, st.integers(1, 90)),
     st.tuples(st.just("roll back"), share, share),
     st.tuples(st.just("lend"), share, share),
@@ -68,11 +84,13 @@ def test_what_one_session_writes_never_changes_what_another_reads(steps: list[tu
     number = 0
     for kind, which, amount in steps:
         session = sessions[int(which * (len(sessions) - 1))]
-        if kind in ("write", "fail"):
+        if kind in ("write", "write in place", "fail"):
             count = min(int(amount), ROOM - len(session.tokens))
             new = list(range(number, number + count))
             number += count
-            if new:
+            if new and kind == "write in place" and session.cache.holds(SPAN):
+                session.write_in_place(new)
+            elif new:
                 session.write(new, fails=kind == "fail")
         elif kind == "roll back":
             session.roll_back(int(amount * len(session.tokens)))
@@ -90,6 +108,19 @@ def test_what_one_session_writes_never_changes_what_another_reads(steps: list[tu
             assert session.cache.length == len(session.tokens)
             if session.tokens:
                 assert read(session.cache.lend(session.cache.length)) == session.tokens
+
+
+def test_blocks_find_the_same_places_until_a_cache_must_grow() -> None:
+    session = Told()
+    session.write(list(range(60)))
+    assert session.cache.holds(SPAN) and not session.cache.holds(Span(3, 6))
+    places = session.cache.places(SPAN, 4)
+    session.write_in_place([60, 61, 62, 63])
+    assert session.cache.places(Span(3, 5), 0) is places
+    session.write_in_place([64])
+    assert session.cache.places(SPAN, 1)[2] == 128
+    with pytest.raises(ValueError, match="do not fit"):
+        session.cache.places(SPAN, ROOM)
 
 
 def test_a_session_makes_a_copy_of_what_it_borrowed_when_it_first_writes() -> None:
