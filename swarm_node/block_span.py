@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -154,10 +155,12 @@ class BlockSpan:
             raise ValueError("a session may have one row in a step")
         hidden = hidden.to(device=self.device, dtype=self.dtype)
         groups = self._groups(rows, span)
-        if len(groups) == 1:
-            output = self._run(rows, hidden, span)
-        else:
-            output = self._run_apart(groups, rows, hidden, span)
+        # Kernels in Triton, and recordings, go to the thread's current GPU, wherever their tensors are.
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            if len(groups) == 1:
+                output = self._run(rows, hidden, span)
+            else:
+                output = self._run_apart(groups, rows, hidden, span)
         for row in rows:
             row.cache.advance(row.tokens)
         return output

@@ -43,6 +43,8 @@ class TokenAttention:
         sinks: torch.Tensor | None,
     ) -> torch.Tensor:
         """query [heads, tokens, width], key and value [key heads, tokens, width]; returns [tokens, heads, width]."""
+        if not query.dtype == key.dtype == value.dtype:
+            raise TypeError(f"queries in {query.dtype} cannot read keys in {key.dtype} and values in {value.dtype}")
         heads, tokens, key_width = query.shape
         key_heads, _tokens, value_width = value.shape
         row = TABLE_ROWS * (block - self.first_block)
