@@ -12,8 +12,6 @@ the GPU too and whose blocks are in a node process on loopback. Written: results
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,14 +23,15 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, DynamicCache
 
 from bench_generate import Case, Ratio, compare, together
 from bench_generate import show as show_ratios
-from bench_model import VOCABULARY, environment, random_ids
+from bench_model import environment, make_llama, random_ids
 from routing import Span
 from swarm_node.block_span import BlockSpan, Row
 from swarm_node.blocks import load_span
+from swarm_node.compute_speed import median_seconds
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model_source import ModelSource
 from swarm_node.quantised import Quant
@@ -45,7 +44,6 @@ SHAPES: dict[str, dict[str, int]] = {
 ROWS = (1, 4, 16, 64)
 LENGTHS = (128, 2048)
 PROMPT_TOKENS = 2048
-RUN_SECONDS = 0.3
 GENERATED = (1, 16)
 PROMPT_TOKENS_GENERATED = 128
 NEW_TOKENS = 64
@@ -64,16 +62,8 @@ class Timing:
     floor: float
 
 
-def median_ms(run: Callable[[], Any]) -> float:
-    """Of as many runs as fit into RUN_SECONDS, after three that do not count."""
-    for _ in range(3):
-        run()
-    times: list[float] = []
-    while sum(times) < RUN_SECONDS:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+def median_ms(run: Callable[[], object]) -> float:
+    return 1000 * median_seconds(run)
 
 
 def copy_speed(device: str) -> float:
@@ -86,16 +76,6 @@ def copy_speed(device: str) -> float:
         torch.cuda.synchronize()
 
     return 2 * source.nbytes / (median_ms(run) / 1000)
-
-
-def make_model(directory: Path, shape: str, layers: int, dtype: torch.dtype, device: str) -> Path:
-    config = LlamaConfig(num_hidden_layers=layers, vocab_size=VOCABULARY, max_position_embeddings=8192, **SHAPES[shape])
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = LlamaForCausalLM(config).to(dtype)
-    model.generation_config.eos_token_id = model.config.eos_token_id = None
-    model.save_pretrained(directory)
-    return directory
 
 
 class Swarm:
@@ -164,7 +144,6 @@ def measure(directory: Path, layers: int, dtype: torch.dtype, device: str) -> li
                 found.append(Timing(f"{rows} × {length}", quant.value, ours, theirs, 1000 * read / speed))
                 console.print(found[-1])
         prompt = torch.randn(PROMPT_TOKENS, source.hidden_size, dtype=dtype)
-
         ours = median_ms(partial(prefill, blocks, prompt))
         theirs = median_ms(partial(prefill_plain, plain, prompt, device)) if plain is not None else None
         found.append(Timing(f"prompt of {PROMPT_TOKENS}", quant.value, ours, theirs, 0.0))
@@ -215,7 +194,8 @@ def main(
     setting = {**environment(), "gpu": torch.cuda.get_device_name(device), "shape": shape, "layers": layers}
     console.print_json(data=setting)
     with TemporaryDirectory(prefix="bench-model-") as name:
-        directory = make_model(Path(name), shape, layers, getattr(torch, dtype), device)
+        layered = {**SHAPES[shape], "num_hidden_layers": layers, "max_position_embeddings": 8192}
+        directory = make_llama(Path(name), dtype, layered, device)
         timings = measure(directory, layers, getattr(torch, dtype), device)
         torch.cuda.empty_cache()
         ratios = generate(directory, layers, dtype, device)

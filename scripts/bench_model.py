@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,24 @@ from transformers import LlamaConfig, LlamaForCausalLM
 VOCABULARY = 32_000
 
 
-def make_llama(directory: Path, dtype: str = "float32") -> Path:
-    """A Llama of 100 million random weights from a fixed seed, saved in ``directory``."""
-    config = LlamaConfig(
-        hidden_size=768,
-        intermediate_size=2048,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        vocab_size=VOCABULARY,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-    )
+HUNDRED_MILLION = {
+    "hidden_size": 768,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": True,
+}
+"""The shape of a Llama with so many weights, by the names of LlamaConfig."""
+
+
+def make_llama(
+    directory: Path, dtype: str = "float32", shape: Mapping[str, Any] = HUNDRED_MILLION, device: str = "cpu"
+) -> Path:
+    """A Llama of random weights from a fixed seed, made on ``device`` and saved in ``directory``."""
     torch.manual_seed(0)
-    model = LlamaForCausalLM(config).to(getattr(torch, dtype))
+    with torch.device(device):
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **shape)).to(getattr(torch, dtype))
     # A model that never ends its text: every run has as many tokens.
     model.generation_config.eos_token_id = model.config.eos_token_id = None
     model.save_pretrained(directory)

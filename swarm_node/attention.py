@@ -6,10 +6,10 @@ Registered with transformers under the name FLATTENED. As no mask function has t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as functional
@@ -68,20 +68,21 @@ def block_reaches(config: PreTrainedConfig) -> tuple[Reach, ...]:
     )
 
 
-class Attending(Protocol):
-    """How the tokens of one step attend: to what, and by which kernels."""
+class Asked(NamedTuple):
+    """What the attention of one block is asked in a step."""
 
-    def __call__(
-        self,
-        block: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scaling: float,
-        softcap: float | None,
-        sinks: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """query [heads, tokens, width], key and value [key heads, tokens, width]; returns [tokens, heads, width]."""
+    query: torch.Tensor
+    """[heads, tokens, width]"""
+    key: torch.Tensor
+    """[key heads, tokens, width], as is ``value``."""
+    value: torch.Tensor
+    scaling: float
+    softcap: float | None
+    sinks: torch.Tensor | None
+
+
+Attending = Callable[[int, Asked], torch.Tensor]
+"""How the tokens of one step attend, to what and by which kernels: block and question to [tokens, heads, width]."""
 
 
 class _Step(threading.local):
@@ -121,7 +122,8 @@ def flattened_attention(
     if _step.attend is None:
         raise RuntimeError("flattened attention runs only inside attending()")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _step.attend(module.layer_idx, query[0], key[0], value[0], scaling, softcap, s_aux)[None], None
+    asked = Asked(query[0], key[0], value[0], scaling, softcap, s_aux)
+    return _step.attend(module.layer_idx, asked)[None], None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +135,9 @@ class RowAttention:
     reaches: Sequence[Reach]
     """Of all blocks of the model."""
 
-    def __call__(
-        self,
-        block: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scaling: float,
-        softcap: float | None,
-        sinks: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def __call__(self, block: int, asked: Asked) -> torch.Tensor:
         """See Attending."""
+        query, key, value, scaling, softcap, sinks = asked
         reach = self.reaches[block]
         attend = _plain if softcap is None and sinks is None else _capped
         outputs, offset = [], 0

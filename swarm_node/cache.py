@@ -14,6 +14,11 @@ Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
 """Keys and values by block, each [heads, tokens, width]."""
 
 
+PLACE_NUMBERS = 3
+"""That tell where a block writes: the address of its keys, that of its values, and the tokens that there is room for in
+each head."""
+
+
 class SequenceCache:
     """Room for ``max_tokens`` tokens per block, made as it fills.
 
@@ -82,8 +87,8 @@ class SequenceCache:
     def places(self, span: Span, tokens: int) -> np.ndarray:
         """Where the blocks of ``span``, which it holds(), may write ``tokens`` more themselves.
 
-        For each block: the address of its keys, that of its values, and the tokens that there is room for in each
-        head, one after the other in int64. True until the next call of anything else here but advance().
+        PLACE_NUMBERS for each block, one after the other in int64. True until the next call of anything else here but
+        advance().
         """
         end = self._length + tokens
         if end > self.max_tokens:

@@ -25,7 +25,7 @@ from swarm_node.settings import (
     STEP_PATIENCE,
     STEP_SECONDS,
 )
-from swarm_node.tasks import patience
+from swarm_node.tasks import deadline
 from swarm_node.ticket import Ticket
 from swarm_node.wire import end_stream, receive_message, send_message
 from swarm_node.wire_dtype import dtype_name
@@ -195,10 +195,10 @@ class Chain:
     async def _listen(self, opened: _OpenHop) -> None:
         node = opened.hop.node
         try:
-            with patience(PEER_SILENCE_SECONDS, "silent") as heard:
+            with deadline(PEER_SILENCE_SECONDS, "silent") as again:
                 while True:
                     message, hidden = await receive_message(opened.live, self._hidden_size)
-                    heard()
+                    again()
                     match message:
                         case Pong():
                             opened.steps_done = message.steps

@@ -39,19 +39,20 @@ def measure(blocks: HostedBlocks) -> ComputeSpeed:
         cache.roll_back(position)
         blocks.step([Row(cache, tokens)], hidden[:tokens]).cpu()  # the copy waits for the device
 
-    prefill = _median_seconds(lambda: run(0, slice_tokens))
+    prefill = median_seconds(lambda: run(0, slice_tokens))
     while cache.length < MEASURE_HISTORY_TOKENS:
         run(cache.length, min(slice_tokens, MEASURE_HISTORY_TOKENS - cache.length))
-    decode = _median_seconds(lambda: run(MEASURE_HISTORY_TOKENS, 1))
+    decode = median_seconds(lambda: run(MEASURE_HISTORY_TOKENS, 1))
     cache.free()
     return ComputeSpeed(prefill / slice_tokens / len(blocks.span), decode / len(blocks.span))
 
 
-def _median_seconds(run: Callable[[], None]) -> float:
-    """Of as many runs as fit; the first, which warms caches up, counts only if it leaves no time for another."""
+def median_seconds(run: Callable[[], object]) -> float:
+    """Of as many runs as fit into MEASURE_SECONDS, after one that warms caches up and compiles what is for a GPU."""
+    run()
     times: list[float] = []
     while sum(times) < MEASURE_SECONDS:
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:] or times)
+    return statistics.median(times)

@@ -18,7 +18,7 @@ import torch
 
 from routing.span import Span
 from swarm_node.attention import Reach, attending
-from swarm_node.cache import SequenceCache
+from swarm_node.cache import PLACE_NUMBERS, SequenceCache
 from swarm_node.settings import DECODE_TOKENS_MAX, GRAPH_SIZES, GRAPHS_MAX
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class DecodeGraphs:
 
     def _table(self, rows: Sequence[DecodedRow], span: Span, size: int) -> np.ndarray:
         spare = np.array([self._spare.data_ptr(), self._spare.data_ptr(), 1], dtype=np.int64)
-        table = np.zeros((len(spare) * len(span) + 1, size), dtype=np.int64)
+        table = np.zeros((PLACE_NUMBERS * len(span) + 1, size), dtype=np.int64)
         at = 0
         for row in rows:
             end = at + row.tokens

@@ -15,7 +15,7 @@ from swarm_node.messages import HOP_PROTOCOL, Attach, Close, Failed, NextHop, Op
 from swarm_node.reservation import Reservation
 from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
-from swarm_node.tasks import patience
+from swarm_node.tasks import deadline
 from swarm_node.wire import end_stream, receive_message, send_message
 
 
@@ -98,10 +98,10 @@ class HostedSession:
     async def _listen(self) -> None:
         """Obey the client's control stream until it closes or breaks."""
         try:
-            with patience(SESSION_SILENCE_SECONDS, "the client says or reads nothing") as heard:
+            with deadline(SESSION_SILENCE_SECONDS, "the client says or reads nothing") as again:
                 while True:
                     message, hidden = await receive_message(self._stream, self._hidden_size, self.opening.max_tokens)
-                    heard()
+                    again()
                     match message:
                         case Ping():
                             await send_message(self._stream, Pong(steps=self._steps_done))

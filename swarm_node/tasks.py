@@ -16,23 +16,17 @@ T = TypeVar("T")
 
 
 @contextmanager
-def deadline(seconds: float, complaint: str) -> Iterator[None]:
-    """Raise PeerSilent with ``complaint`` if the body takes longer than ``seconds``."""
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise PeerSilent(f"{complaint} for {seconds:g} s")
+def deadline(seconds: float, complaint: str) -> Iterator[Callable[[], None]]:
+    """Raise PeerSilent with ``complaint`` if the body takes longer than ``seconds``.
 
-
-@contextmanager
-def patience(seconds: float, complaint: str) -> Iterator[Callable[[], None]]:
-    """Raise PeerSilent with ``complaint`` if the body, a loop, does not call what it is given for ``seconds``."""
+    A loop may call what it is given: the time begins anew then, which costs less than a deadline for each round.
+    """
     with trio.move_on_after(seconds) as scope:
 
-        def heard() -> None:
+        def again() -> None:
             scope.deadline = trio.current_time() + seconds
 
-        yield heard
+        yield again
     if scope.cancelled_caught:
         raise PeerSilent(f"{complaint} for {seconds:g} s")
 

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 import torch
 import triton
 
-from swarm_node.attention import Reach
+from swarm_node.attention import Asked, Reach
+from swarm_node.cache import PLACE_NUMBERS
 from swarm_node.kernels import DOT_ROWS, attend_by_parts, join_parts, write_tokens
 from swarm_node.settings import ATTENTION_SPLITS_MAX, ATTENTION_TILE_BYTES
-
-TABLE_ROWS = 3
-"""Of the table, for each block: the address of a token's keys, that of its values, and for how many tokens there is
-room at them, all [heads, room, width]. One more row at the end has the position of each token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +24,21 @@ class TokenAttention:
     """Each token by itself: its key and value go into its cache, then it attends to what it sees there."""
 
     table: torch.Tensor
-    """int64 [TABLE_ROWS * blocks + 1, tokens] on the GPU."""
+    """int64 [PLACE_NUMBERS * blocks + 1, tokens] on the GPU: each token's place in the cache of each block, and at the
+    end its position."""
     first_block: int
     reaches: Sequence[Reach]
     """Of all blocks of the model."""
 
-    def __call__(
-        self,
-        block: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scaling: float,
-        softcap: float | None,
-        sinks: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """query [heads, tokens, width], key and value [key heads, tokens, width]; returns [tokens, heads, width]."""
+    def __call__(self, block: int, asked: Asked) -> torch.Tensor:
+        """See Attending."""
+        query, key, value, scaling, softcap, sinks = asked
         if not query.dtype == key.dtype == value.dtype:
             raise TypeError(f"queries in {query.dtype} cannot read keys in {key.dtype} and values in {value.dtype}")
         heads, tokens, key_width = query.shape
         key_heads, _tokens, value_width = value.shape
-        row = TABLE_ROWS * (block - self.first_block)
-        caches, positions = self.table[row : row + TABLE_ROWS], self.table[-1]
+        row = PLACE_NUMBERS * (block - self.first_block)
+        caches, positions = self.table[row : row + PLACE_NUMBERS], self.table[-1]
         widths = {
             "key_width": key_width,
             "value_width": value_width,

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from routing.errors import PeerSilent, SwarmError
-from swarm_node.tasks import gather, patience
+from swarm_node.tasks import deadline, gather
 
 
 def run(main: Callable[[], Awaitable[object]]) -> None:
@@ -18,10 +18,10 @@ def run(main: Callable[[], Awaitable[object]]) -> None:
 
 def test_a_loop_may_take_for_ever_as_long_as_it_hears_something() -> None:
     async def main() -> None:
-        with patience(10, "silent") as heard:
+        with deadline(10, "silent") as again:
             for _ in range(100):
                 await trio.sleep(9)
-                heard()
+                again()
         assert trio.current_time() >= 900
 
     run(main)
@@ -32,10 +32,10 @@ def test_a_silence_that_is_too_long_ends_it() -> None:
         began = trio.current_time()
         with (  # noqa: PT012 - the loop is the case
             pytest.raises(PeerSilent, match="the client says nothing for 10 s"),
-            patience(10, "the client says nothing") as heard,
+            deadline(10, "the client says nothing") as again,
         ):
             await trio.sleep(9)
-            heard()
+            again()
             await trio.sleep_forever()
         assert trio.current_time() - began == pytest.approx(19)
 
