@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import trio
@@ -12,8 +12,9 @@ import trio
 from dht import Peer, Stream
 from routing import Hop, SessionShape
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
+from swarm_node.awaited import Awaited, frames_of
 from swarm_node.errors import error_of
-from swarm_node.messages import Close, Failed, Open, Ping, Pong, Result, Step, WireDtype
+from swarm_node.messages import Close, Failed, Open, Ping, Pong, Result, Step, StepBeside, WireDtype
 from swarm_node.opening import open_hop, openings
 from swarm_node.round_trips import RoundTrips
 from swarm_node.settings import (
@@ -21,7 +22,6 @@ from swarm_node.settings import (
     CLOSE_SECONDS,
     HEARTBEAT_SECONDS,
     PEER_SILENCE_SECONDS,
-    PREFILL_STEP_TOKENS,
     STEP_PATIENCE,
     STEP_SECONDS,
 )
@@ -47,23 +47,14 @@ class _OpenHop:
         return self.stream
 
 
-@dataclass(slots=True)
-class _Awaited:
-    """The step whose results the client is waiting for: frames ``first`` to ``last``, ``keep`` tokens in all."""
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """A step of at most DECODE_TOKENS_MAX tokens, [tokens, hidden], which may share a frame with other chains'."""
 
-    first: int
-    last: int
+    chain: Chain
+    hidden: torch.Tensor
+    position: int
     keep: int
-    results: list[torch.Tensor] = field(default_factory=list)
-    arrived: trio.Event = field(default_factory=trio.Event)
-
-    @property
-    def missing(self) -> int:
-        return self.keep - sum(len(part) for part in self.results)
-
-    @property
-    def complete(self) -> bool:
-        return self.missing == 0
 
 
 class Chain:
@@ -105,7 +96,11 @@ class Chain:
         self._ended = trio.Event()
         self._failure: ChainBroken | None = None
         self._next_number = 0
-        self._awaited: _Awaited | None = None
+        self._awaited: Awaited | None = None
+        self._beside: dict[bytes, Awaited] = {}
+        """By session, what is awaited of those whose decodes went in the frame of this chain's step."""
+        self.way = tuple((hop.node.peer_id, hop.span) for hop in hops)
+        """Chains that have it in common may share frames."""
 
     @property
     def held_tokens(self) -> int:
@@ -140,8 +135,9 @@ class Chain:
         finally:
             await self._close_streams()
             self._ended.set()
-            if self._awaited is not None:
-                self._awaited.arrived.set()
+            for awaited in (self._awaited, *self._beside.values()):
+                if awaited is not None:
+                    awaited.arrived.set()
         if self._failure is not None and not started:
             raise self._failure
 
@@ -153,9 +149,8 @@ class Chain:
         """
         if self._ended.is_set():
             raise self._failure or ChainBroken("the session was closed")
-        frames = _frames(len(hidden), keep)
-        awaited = self._awaited = _Awaited(self._next_number, self._next_number + len(frames) - 1, keep)
-        self._next_number += len(frames)
+        frames = frames_of(len(hidden), keep)
+        awaited = self._expect(len(frames), keep)
         allowed = self._patience(len(hidden))
         with trio.move_on_after(allowed) as scope:
             offset = 0
@@ -168,7 +163,40 @@ class Chain:
         if self._failure is not None or not awaited.complete:
             await self._ended.wait()
             raise self._failure or ChainBroken("the session was closed")
-        return torch.cat(awaited.results) if len(awaited.results) != 1 else awaited.results[0]
+        return awaited.joined()
+
+    async def share_step(self, decodes: Sequence[Decode]) -> list[torch.Tensor | None]:
+        """Send decodes of chains that go the same way, the first this one's, in one frame; returns what each keeps.
+
+        None for one that has come to nothing: its own chain must be asked, which is broken or is well. Never raises
+        ChainBroken.
+        """
+        if any(decode.chain._ended.is_set() for decode in decodes):
+            return [None] * len(decodes)
+        expected = [decode.chain._expect(1, decode.keep) for decode in decodes]
+        others = list(zip(decodes[1:], expected[1:], strict=True))
+        self._beside = {decode.chain._session: awaited for decode, awaited in others}
+        beside = [
+            StepBeside(
+                session=decode.chain._session,
+                number=awaited.first,
+                position=decode.position,
+                tokens=len(decode.hidden),
+                keep=decode.keep,
+            )
+            for decode, awaited in others
+        ]
+        hidden = torch.cat([decode.hidden for decode in decodes])
+        allowed = self._patience(len(hidden))
+        with trio.move_on_after(allowed):
+            await self._send(expected[0].first, decodes[0].position, hidden, decodes[0].keep, beside)
+            for awaited in expected:
+                if not awaited.arrived.is_set():
+                    await awaited.arrived.wait()
+        for decode, awaited in zip(decodes, expected, strict=True):
+            if not awaited.arrived.is_set():
+                decode.chain._fail_late(awaited.last, allowed)
+        return [awaited.joined() if awaited.complete else None for awaited in expected]
 
     def abandon(self, prefix_keys: bytes = b"") -> None:
         """Let the session end at every hop, which may keep what the keys name; ``run`` closes the streams."""
@@ -231,9 +259,18 @@ class Chain:
         except SwarmError as error:
             self._fail(opened.hop.node.peer_id, error)
 
-    async def _send(self, number: int, position: int, hidden: torch.Tensor, keep: int) -> None:
+    def _expect(self, frames: int, keep: int) -> Awaited:
+        self._awaited = Awaited(self._next_number, self._next_number + frames - 1, keep)
+        self._next_number += frames
+        return self._awaited
+
+    async def _send(
+        self, number: int, position: int, hidden: torch.Tensor, keep: int, beside: Sequence[StepBeside] = ()
+    ) -> None:
+        """``hidden``, [tokens, hidden]: of this session, then of those beside."""
         wire = self._wire or dtype_name(hidden.dtype)
-        step = Step(number=number, position=position, tokens=len(hidden), keep=keep, dtype=wire)
+        tokens = len(hidden) - sum(other.tokens for other in beside)
+        step = Step(number=number, position=position, tokens=tokens, keep=keep, dtype=wire, beside=list(beside))
         first = self._open[0]
         try:
             await send_message(first.live, step, hidden)
@@ -241,14 +278,12 @@ class Chain:
             self._fail(first.hop.node.peer_id, error)
 
     def _take(self, result: Result, hidden: torch.Tensor) -> None:
-        awaited = self._awaited
-        if awaited is None or not awaited.first <= result.number <= awaited.last:
-            return  # the answer to a step that was given up
-        awaited.results.append(hidden)
-        if awaited.missing < 0:
-            raise ProtocolError("returned more tokens than were asked for")
-        if awaited.complete:
-            awaited.arrived.set()
+        own, *parts = hidden.split([result.tokens, *(other.tokens for other in result.beside)])
+        if self._awaited is not None:
+            self._awaited.take(result.number, own)
+        for other, part in zip(result.beside, parts, strict=True):
+            if other.session in self._beside:
+                self._beside[other.session].take(other.number, part)
 
     def _patience(self, tokens: int) -> float:
         """How long a step may take: many times what the hops say of themselves, since others use them too."""
@@ -275,17 +310,6 @@ class Chain:
                 for opened in self._open:
                     if opened.stream is not None:
                         nursery.start_soon(end_stream, opened.stream, self._last_word)
-
-
-def _frames(tokens: int, keep: int) -> list[tuple[int, int]]:
-    """Cut a step into frames of (tokens, how many of them to keep)."""
-    sizes = [min(PREFILL_STEP_TOKENS, tokens - start) for start in range(0, tokens, PREFILL_STEP_TOKENS)]
-    frames: list[tuple[int, int]] = []
-    for size in reversed(sizes):
-        kept = min(size, keep)
-        keep -= kept
-        frames.append((size, kept))
-    return frames[::-1]
 
 
 def short_id(peer_id: str) -> str:

@@ -173,32 +173,52 @@ class Engine:
         Raises ProtocolError for a position or shape that does not fit, SwarmError if the blocks failed on this
         step or the session or the engine ended.
         """
-        if hidden.ndim != 2 or hidden.shape[0] < 1 or hidden.shape[1] != self._blocks.hidden_size:
-            raise ProtocolError(f"hidden states of shape {tuple(hidden.shape)} do not fit this model")
-        reservation.check(len(hidden), position)
+        (outcome,) = await self.steps([(reservation, hidden, position)])
+        if isinstance(outcome, SwarmError):
+            raise outcome
+        return outcome
+
+    async def steps(self, asked: Sequence[tuple[Reservation, torch.Tensor, int]]) -> list[Outcome]:
+        """Like step() for several at once, with what came of each in place of what step() returns or raises."""
         with self._changed:
-            self._check_open()
-            if reservation.released:
-                raise SwarmError("the session has ended")
-            self._turns += 1
-            if is_decode(len(hidden)) and not reservation.steps:
-                reservation.absence = reservation.absence.back(time.monotonic())
-            self._away.discard(reservation)
-            step = PendingStep(reservation, hidden.detach().cpu(), position, arrival=self._turns, turn=self._turns)
-            reservation.steps.append(step)
-            if self._awaited > 1 and is_decode(step.tokens):
-                self._awaited -= 1  # to wake the thread for each would hold up those that come behind it
+            pending = [self._queue(reservation, hidden, position) for reservation, hidden, position in asked]
+            decodes = sum(is_decode(step.tokens) for step in pending)
+            if decodes == len(pending) < self._awaited:
+                self._awaited -= decodes  # to wake the thread for each would hold up those that come behind it
             else:
                 self._changed.notify()
         try:
-            await step.finished.wait()
+            for step in pending:
+                if not step.finished.is_set():
+                    await step.finished.wait()
         except BaseException:
-            self._drop(step)
+            for step in pending:
+                self._drop(step)
             raise
-        if isinstance(step.result, SwarmError):
-            raise step.result
-        assert step.result is not None
-        return step.result
+        return [step.outcome for step in pending]
+
+    def _queue(self, reservation: Reservation, hidden: torch.Tensor, position: int) -> PendingStep:
+        """The step, among those that wait or, if it cannot be run, settled."""
+        self._turns += 1
+        step = PendingStep(reservation, hidden.detach().cpu(), position, arrival=self._turns, turn=self._turns)
+        if refusal := self._refusal(step):
+            deliver([(step, refusal)])
+            return step
+        if is_decode(step.tokens) and not reservation.steps:
+            reservation.absence = reservation.absence.back(time.monotonic())
+        self._away.discard(reservation)
+        reservation.steps.append(step)
+        return step
+
+    def _refusal(self, step: PendingStep) -> SwarmError | None:
+        hidden = step.hidden
+        if hidden.ndim != 2 or hidden.shape[0] < 1 or hidden.shape[1] != self._blocks.hidden_size:
+            return ProtocolError(f"hidden states of shape {tuple(hidden.shape)} do not fit this model")
+        if self._ended is not None:
+            return SwarmError(self._ended)
+        if step.reservation.released:
+            return SwarmError("the session has ended")
+        return step.reservation.refusal(step.tokens, step.position)
 
     def work(self) -> None:
         """The engine's thread: run batches until close()."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import trio
@@ -11,16 +12,47 @@ from dht import Peer, Stream
 from routing.errors import ChainBroken, NetworkError, ProtocolError, StreamClosed, SwarmError
 from swarm_node.engine import Engine
 from swarm_node.errors import failed
-from swarm_node.messages import HOP_PROTOCOL, Attach, Close, Failed, NextHop, Open, Ping, Pong, Result, Step
-from swarm_node.reservation import Reservation
+from swarm_node.messages import (
+    HOP_PROTOCOL,
+    Attach,
+    Close,
+    Failed,
+    NextHop,
+    Open,
+    Ping,
+    Pong,
+    Result,
+    ResultBeside,
+    Step,
+    StepBeside,
+)
+from swarm_node.reservation import Outcome, Reservation
 from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
 from swarm_node.tasks import deadline
 from swarm_node.wire import end_stream, receive_message, send_message
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What a frame brings for one session."""
+
+    session: HostedSession
+    step: Step | StepBeside
+    hidden: torch.Tensor
+    """[tokens, hidden size]; also of what comes out."""
+
+    @property
+    def result(self) -> torch.Tensor:
+        return self.hidden[self.step.tokens - self.step.keep :]
+
+
 class HostedSession:
-    """One session on this node, from its admission to the end of its client's stream."""
+    """One session on this node, from its admission to the end of its client's stream.
+
+    What comes on its streams may bring decodes of other sessions too, of the same client and with the same hops. They
+    run as if each had come on its own, and what comes of them goes on in one frame as well.
+    """
 
     def __init__(
         self,
@@ -31,10 +63,18 @@ class HostedSession:
         reservation: Reservation,
         stream: Stream,
         freed: Callable[[], None],
+        find: Callable[[bytes], HostedSession | None],
     ) -> None:
-        """``freed`` is called if the session holds less room once its first step is through."""
+        """``freed`` is called if the session holds less room once its first step is through.
+
+        ``find`` returns the session of an id, if there is one here.
+        """
         self.opening = opening
         self.reservation = reservation
+        self._find = find
+        self._way = (stream.peer_id, opening.start, opening.end, opening.previous, opening.next)
+        """What sessions whose steps come in one frame have in common."""
+        self._charged = reservation.charged
         self._peer = peer
         self._engine = engine
         self._hidden_size = hidden_size
@@ -43,7 +83,7 @@ class HostedSession:
         self._scope = trio.CancelScope()
         self._attached: trio.CancelScope | None = None
         self._failure: Failed | None = None
-        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, torch.Tensor]](float("inf"))
+        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[_Share]]](float("inf"))
         self._queued_tokens = 0
         self._steps_done = 0
         self._closed = False
@@ -119,43 +159,66 @@ class HostedSession:
             self._fail(error)
 
     def _enqueue(self, step: Step, hidden: torch.Tensor) -> None:
-        if step.keep > step.tokens:
-            raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.keep}")
-        if self._queued_tokens + step.tokens > 2 * self.opening.max_tokens:
+        shares = [_Share(self, step, hidden[: step.tokens])]
+        offset = step.tokens
+        for other in step.beside:
+            session = self._find(other.session)
+            if session is not None:  # else it has just ended here, and its client has been told
+                shares.append(_Share(session, other, hidden[offset : offset + other.tokens]))
+            offset += other.tokens
+        if any(share.session._way != self._way for share in shares):
+            raise ProtocolError("a step came beside that of a session with other hops")
+        for share in shares:
+            if share.step.keep > share.step.tokens:
+                raise ProtocolError(f"a step of {share.step.tokens} tokens cannot keep {share.step.keep}")
+        self._queued_tokens += _tokens(shares)
+        if self._queued_tokens > 2 * sum(share.session.opening.max_tokens for share in shares):
             raise ProtocolError("more tokens are waiting than the session may ever hold")
-        self._queued_tokens += step.tokens
-        self._queue_in.send_nowait((step, hidden))
+        self._queue_in.send_nowait((step, shares))
 
     async def _work(self, nursery: trio.Nursery) -> None:
         """Run the steps in order and send each on as soon as it is done."""
         onward: Stream | None = None
         try:
-            async for step, hidden in self._queue_out:
-                charged = self.reservation.charged
-                output = await self._engine.step(self.reservation, hidden, step.position)
-                if self.reservation.charged < charged:
-                    self._freed()
-                self._queued_tokens -= step.tokens
-                self._count(step.tokens)
+            async for step, shares in self._queue_out:
+                outcomes = await self._engine.steps(
+                    [(share.session.reservation, share.hidden, share.step.position) for share in shares]
+                )
+                done = [
+                    _Share(share.session, share.step, outcome)
+                    for share, outcome in zip(shares, outcomes, strict=True)
+                    if share.session._settle(share.step, outcome) and isinstance(outcome, torch.Tensor)
+                ]
+                self._queued_tokens -= _tokens(shares)
+                if isinstance(outcomes[0], SwarmError):
+                    return
                 if self.opening.next is not None:
                     # Opened only now: the client sends its first step when all hops have admitted the session.
                     onward = onward or await self._attach(self.opening.next, nursery)
-                    await self._forward(onward, step, output)
-                elif step.keep:
-                    result = Result(number=step.number, tokens=step.keep, dtype=step.dtype)
-                    await send_message(self._stream, result, output[step.tokens - step.keep :])
-                self._steps_done = step.number + 1
+                    await self._forward(onward, step, done)
+                elif any(share.step.keep for share in done):
+                    await send_message(self._stream, *_result(step, done))
+                for share in done:
+                    share.session._steps_done = share.step.number + 1
         except SwarmError as error:
             self._fail(error)
         finally:
             if onward is not None:
                 await end_stream(onward, Close())
 
-    def _count(self, tokens: int) -> None:
-        if is_decode(tokens):
-            self.new_tokens += tokens
+    def _settle(self, step: Step | StepBeside, outcome: Outcome) -> bool:
+        """Note what the engine made of a step; whether it is done."""
+        if self.reservation.charged < self._charged:
+            self._charged = self.reservation.charged
+            self._freed()
+        if isinstance(outcome, SwarmError):
+            self._fail(outcome)
+            return False
+        if is_decode(step.tokens):
+            self.new_tokens += step.tokens
         else:
-            self.prompt_tokens += tokens
+            self.prompt_tokens += step.tokens
+        return True
 
     async def _attach(self, after: NextHop, nursery: trio.Nursery) -> Stream:
         try:
@@ -166,10 +229,14 @@ class HostedSession:
         nursery.start_soon(self._watch, stream)
         return stream
 
-    async def _forward(self, onward: Stream, step: Step, output: torch.Tensor) -> None:
+    async def _forward(self, onward: Stream, step: Step, done: Sequence[_Share]) -> None:
         """Where the next hop takes nothing in, the client's patience with this step ends the wait, or its silence."""
+        if len(done) <= len(step.beside):
+            step = step.model_copy(
+                update={"beside": [share.step for share in done if isinstance(share.step, StepBeside)]}
+            )
         try:
-            await send_message(onward, step, output)
+            await send_message(onward, step, _together([share.hidden for share in done]))
         except NetworkError as error:
             raise ChainBroken(str(error), onward.peer_id, error) from error
 
@@ -188,3 +255,23 @@ class HostedSession:
         if self._failure is None:
             self._failure = failed(error)
         self._scope.cancel()
+
+
+def _result(step: Step, done: Sequence[_Share]) -> tuple[Result, torch.Tensor]:
+    """What the client is sent for a frame whose own step was ``step``."""
+    kept = [share for share in done if share.step.keep]
+    beside = [
+        ResultBeside(session=share.step.session, number=share.step.number, tokens=share.step.keep)
+        for share in kept
+        if isinstance(share.step, StepBeside)
+    ]
+    result = Result(number=step.number, tokens=step.keep, dtype=step.dtype, beside=beside)
+    return result, _together([share.result for share in kept])
+
+
+def _tokens(shares: Sequence[_Share]) -> int:
+    return sum(share.step.tokens for share in shares)
+
+
+def _together(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]

@@ -6,12 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from swarm_node.settings import MAX_SESSION_TOKENS, PREFIX_KEY_BYTES, PREFIX_KEYS_MAX, PROBE_BYTES
+from swarm_node.settings import (
+    COMPANIONS_MAX,
+    DECODE_TOKENS_MAX,
+    MAX_SESSION_TOKENS,
+    PREFIX_KEY_BYTES,
+    PREFIX_KEYS_MAX,
+    PROBE_BYTES,
+)
 
-SESSION_PROTOCOL = "/swarm-node/session/3"
+SESSION_PROTOCOL = "/swarm-node/session/4"
 """Client to node: control of one session, and the data of its first hop and the results of its last."""
-HOP_PROTOCOL = "/swarm-node/hop/3"
-"""Node to next node: the hidden states of one session."""
+HOP_PROTOCOL = "/swarm-node/hop/4"
+"""Node to next node: the hidden states of one session, and of others beside it."""
 
 
 def printable(text: str) -> str:
@@ -34,6 +41,7 @@ Text = Annotated[
 ]
 Fingerprint = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Tokens = Annotated[int, Field(ge=0, le=MAX_SESSION_TOKENS)]
+DecodeTokens = Annotated[int, Field(ge=0, le=DECODE_TOKENS_MAX)]
 StepNumber = Annotated[int, Field(ge=0, lt=2**62)]
 Block = Annotated[int, Field(ge=0, le=65536)]
 PrefixKeys = Annotated[bytes, Field(max_length=PREFIX_KEYS_MAX * PREFIX_KEY_BYTES), AfterValidator(_whole_keys)]
@@ -173,11 +181,21 @@ class Attach(_Message):
     session: SessionId
 
 
+class StepBeside(_Message):
+    """A decode of another session in the frame of a Step; the fields as there."""
+
+    session: SessionId
+    number: StepNumber
+    position: Tokens
+    tokens: Annotated[int, Field(ge=1, le=DECODE_TOKENS_MAX)]
+    keep: DecodeTokens
+
+
 class Step(_Message):
     """Hidden states of ``tokens`` tokens at ``position``; the last hop returns those of the last ``keep`` tokens.
 
     A position before the session's end rolls it back to there first, so sending a step again is harmless.
-    Payload: [tokens, hidden] in ``dtype``.
+    Payload: [tokens, hidden] in ``dtype``, then the same of each session beside.
     """
 
     type: Literal["step"] = "step"
@@ -186,15 +204,39 @@ class Step(_Message):
     tokens: Annotated[int, Field(ge=1, le=MAX_SESSION_TOKENS)]
     keep: Tokens
     dtype: WireDtype
+    beside: Annotated[list[StepBeside], Field(max_length=COMPANIONS_MAX)] = []
+    """Sessions of the same client with the same hops; each is as if it had come on its own stream."""
+
+    @property
+    def tokens_in_all(self) -> int:
+        """Of this session and those beside."""
+        return self.tokens + sum(other.tokens for other in self.beside)
+
+
+class ResultBeside(_Message):
+    """The same of a session that came beside."""
+
+    session: SessionId
+    number: StepNumber
+    tokens: DecodeTokens
 
 
 class Result(_Message):
-    """Last hop to client: hidden states after the last block. Payload: [tokens, hidden] in ``dtype``."""
+    """Last hop to client: hidden states after the last block.
+
+    Payload: [tokens, hidden] in ``dtype``, then the same of each session beside.
+    """
 
     type: Literal["result"] = "result"
     number: StepNumber
     tokens: Tokens
     dtype: WireDtype
+    beside: Annotated[list[ResultBeside], Field(max_length=COMPANIONS_MAX)] = []
+
+    @property
+    def tokens_in_all(self) -> int:
+        """Of this session and those beside."""
+        return self.tokens + sum(other.tokens for other in self.beside)
 
 
 class Ping(_Message):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from transformers.cache_utils import Cache
 from routing import Hop
 from routing.errors import UsageError
 from swarm_node.bridge import Bridge
+from swarm_node.joint_step import Turn, step_together
 from swarm_node.session import Session
 from swarm_node.tasks import gather
 
@@ -51,17 +50,17 @@ class RemoteCache(Cache):
         whole = bool(columns.all())
         wanted: list[int] = kept.sum(dim=1).tolist()
         positions: list[int] = self._valid.sum(dim=1).tolist()
-        steps: dict[int, Callable[[], Awaitable[torch.Tensor]]] = {}
+        turns: dict[int, Turn] = {}
         for row, session in enumerate(self._sessions):
             part = sent[row] if whole else sent[row, columns[row]]
             if len(part):
-                steps[row] = partial(session.step, part, positions[row], max(1, wanted[row]))
-        results = self._bridge.call(gather, list(steps.values()))
+                turns[row] = Turn(session, part, positions[row], max(1, wanted[row]))
+        results = self._bridge.call(step_together, list(turns.values()))
         if whole and keep == sent.shape[1]:
             output = torch.stack(results).to(sent.dtype)
         else:
             output = torch.zeros_like(sent)
-            for row, result in zip(steps, results, strict=True):
+            for row, result in zip(turns, results, strict=True):
                 output[row, -keep:][kept[row]] = result[len(result) - wanted[row] :].to(sent.dtype)
         self._valid = torch.cat([self._valid, columns], dim=1)
         return output.to(hidden.device)

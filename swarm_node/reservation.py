@@ -45,6 +45,11 @@ class PendingStep:
     def tokens(self) -> int:
         return self.hidden.shape[0]
 
+    @property
+    def outcome(self) -> Outcome:
+        assert self.result is not None, "used only once the step is finished"
+        return self.result
+
     def part(self, tokens: int) -> torch.Tensor:
         """The next ``tokens`` of it."""
         return self.hidden if tokens == self.tokens else self.hidden[self.done : self.done + tokens]
@@ -94,10 +99,11 @@ class Reservation:
         """What it takes of the engine's capacity."""
         return self.max_tokens * len(self.span)
 
-    def check(self, tokens: int, position: int) -> None:
-        """Raise ProtocolError for a step that could never fit."""
-        if position < 0 or position + tokens > self.max_tokens:
-            raise ProtocolError(f"tokens {position}:{position + tokens} are outside of the reserved {self.max_tokens}")
+    def refusal(self, tokens: int, position: int) -> ProtocolError | None:
+        """Why a step could never fit."""
+        if position >= 0 and position + tokens <= self.max_tokens:
+            return None
+        return ProtocolError(f"tokens {position}:{position + tokens} are outside of the reserved {self.max_tokens}")
 
     def release(self, keys: bytes = b"") -> None:
         """Give the room back; steps still waiting fail. Calling it again does nothing.

@@ -9,8 +9,9 @@ import trio
 
 from routing import SessionShape
 from routing.errors import ChainBroken, ContextTooLong
-from swarm_node.chain import Chain
+from swarm_node.chain import Chain, Decode
 from swarm_node.history import History
+from swarm_node.schedule import is_decode
 from swarm_node.settings import CHAINS_PER_STEP
 
 if TYPE_CHECKING:
@@ -54,9 +55,29 @@ class Session:
         replayed. Raises BlocksNotCovered or CacheFull when the client's timeout passes without a chain, and
         ContextTooLong beyond the model's context.
         """
+        self.extend(hidden, position)
+        return await self.run(keep)
+
+    def extend(self, hidden: torch.Tensor, position: int) -> None:
+        """The first half of a step: [tokens, hidden] are what it is about."""
         self._history.crop(position)
         self._synced = min(self._synced, position)
         self._history.append(hidden)
+
+    def decode(self, keep: int) -> Decode | None:
+        """The second half as something that may share a frame with other sessions' decodes, if it can; see decoded."""
+        chain = self._chain
+        if chain is None or chain.broken or self._history.length > self._max_tokens:
+            return None
+        sent = self._history.since(self._synced)
+        return Decode(chain, sent, self._synced, keep) if is_decode(len(sent)) else None
+
+    def decoded(self) -> None:
+        """What ``decode`` returned has been sent and done."""
+        self._synced = self._history.length
+
+    async def run(self, keep: int) -> torch.Tensor:
+        """The second half of a step."""
         await self._fit()
         chains = 0
         while True:

@@ -161,7 +161,9 @@ class SessionHost:
         reservation = self._room.reserve(opening.max_tokens, span, beginning, ticket)
         self._demand.opened(len(span))
         hidden_size = self._reception.served.hidden_size
-        session = HostedSession(self._peer, self._engine, hidden_size, opening, reservation, stream, self._freed)
+        session = HostedSession(
+            self._peer, self._engine, hidden_size, opening, reservation, stream, self._freed, self._sessions.get
+        )
         if not self._sessions:
             self._idle = trio.Event()
         self._sessions[opening.session] = session

@@ -33,8 +33,8 @@ def deadline(seconds: float, complaint: str) -> Iterator[Callable[[], None]]:
 
 async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """Run all calls at once and return their results in order; the first SwarmError ends the others and is raised."""
-    if len(calls) == 1:
-        return [await calls[0]()]
+    if len(calls) <= 1:
+        return [await call() for call in calls]
     results: dict[int, T] = {}
     failures: list[SwarmError] = []
 

@@ -43,9 +43,9 @@ async def send_message(stream: Stream, message: Message, payload: torch.Tensor |
 async def receive_message(
     stream: Stream, hidden_size: int | None = None, max_tokens: int = MAX_SESSION_TOKENS
 ) -> tuple[Message, torch.Tensor | None]:
-    """Read one frame; the tensor [tokens, hidden_size] comes with Step and Result, which need ``hidden_size``.
+    """Read one frame; the tensor [tokens in all, hidden_size] comes with Step and Result, which need ``hidden_size``.
 
-    A frame of more than ``max_tokens`` tokens, the session's limit, is refused before there is memory for it.
+    A step of more than ``max_tokens`` tokens, the session's limit, is refused before there is memory for it.
     Raises ProtocolError for anything that breaks the schema or a bound, StreamClosed when the other side is gone.
     """
     header_length, payload_length = _LENGTHS.unpack(await stream.receive_exactly(_LENGTHS.size))
@@ -63,12 +63,13 @@ async def receive_message(
         raise ProtocolError(f"a '{message.type}' frame before the session was opened")
     if message.tokens > max_tokens:
         raise ProtocolError(f"a '{message.type}' of {message.tokens} tokens in a session of {max_tokens}")
-    if payload_length != message.tokens * token_bytes(hidden_size, message.dtype):
+    tokens = message.tokens_in_all
+    if payload_length != tokens * token_bytes(hidden_size, message.dtype):
         raise ProtocolError(
-            f"{payload_length} bytes are not {message.tokens} tokens of {hidden_size} values in {message.dtype}"
+            f"{payload_length} bytes are not {tokens} tokens of {hidden_size} values in {message.dtype}"
         )
     data = await stream.receive_exactly(payload_length)
-    return message, decode(data, message.tokens, hidden_size, message.dtype)
+    return message, decode(data, tokens, hidden_size, message.dtype)
 
 
 async def end_stream(stream: Stream, last: Failed | Close) -> None:

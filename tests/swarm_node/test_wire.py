@@ -13,8 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.errors import ProtocolError, StreamClosed
-from swarm_node.messages import Attach, Close, Failed, Message, NextHop, Open, Result, Step
-from swarm_node.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, PREFIX_KEY_BYTES, PREFIX_KEYS_MAX
+from swarm_node.messages import Attach, Close, Failed, Message, NextHop, Open, Result, Step, StepBeside
+from swarm_node.settings import (
+    COMPANIONS_MAX,
+    DECODE_TOKENS_MAX,
+    MAX_HEADER_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_SESSION_TOKENS,
+    PREFIX_KEY_BYTES,
+    PREFIX_KEYS_MAX,
+)
 from swarm_node.wire import decode_header, receive_message, send_message
 
 SESSION = bytes(16)
@@ -176,3 +184,29 @@ def test_a_step_longer_than_its_session_is_refused_before_there_is_memory_for_it
 def test_an_empty_result_has_no_tensor_bytes() -> None:
     _, tensor = received(sent(Result(number=0, tokens=0, dtype="float32"), torch.empty(0, 4)))
     assert tensor is not None and tensor.shape == (0, 4)
+
+
+def test_the_longest_header_of_a_shared_frame_is_within_the_bound() -> None:
+    other = StepBeside(
+        session=SESSION,
+        number=2**62 - 1,
+        position=MAX_SESSION_TOKENS,
+        tokens=DECODE_TOKENS_MAX,
+        keep=DECODE_TOKENS_MAX,
+    )
+    step = STEP.model_copy(update={"beside": [other] * COMPANIONS_MAX})
+    message, hidden = received(sent(step, torch.zeros(step.tokens_in_all, 4)))
+    assert message == step and hidden is not None and len(hidden) == 2 + COMPANIONS_MAX * DECODE_TOKENS_MAX
+
+
+def test_a_frame_must_hold_the_tokens_of_all_its_sessions() -> None:
+    other = StepBeside(session=SESSION, number=0, position=0, tokens=1, keep=1)
+    with pytest.raises(ProtocolError, match="32 bytes are not 3 tokens of 4 values"):
+        received(sent(STEP.model_copy(update={"beside": [other]}), torch.zeros(2, 4)))
+
+
+def test_a_frame_of_too_many_sessions_is_refused() -> None:
+    other = StepBeside(session=SESSION, number=0, position=0, tokens=1, keep=1)
+    step = STEP.model_copy(update={"beside": [other] * (COMPANIONS_MAX + 1)})
+    with pytest.raises(ProtocolError, match="beside: List should have at most 63 items"):
+        received(sent(step, torch.zeros(step.tokens_in_all, 4)))

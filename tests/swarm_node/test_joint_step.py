@@ -1,0 +1,200 @@
+"""Several sessions of one client that step at once: they share frames, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+import trio
+
+from routing import Span
+from routing.errors import ProtocolError
+from swarm_node.block_span import BlockSpan
+from swarm_node.blocks import load_span
+from swarm_node.chain import Chain
+from swarm_node.client import SwarmClient
+from swarm_node.joint_step import Turn, step_together
+from swarm_node.messages import Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
+from swarm_node.model_source import ModelSource
+from swarm_node.session import Session
+from swarm_node.wire import receive_message, send_message
+from tests.models import make_model
+from tests.swarm_node.loopback import Net, ask, hear, in_swarm, opening, say
+from tests.swarm_node.watched import ALL, WIDTH, Watched, alone, assert_close, gate_shut, random_hidden
+
+TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
+"""Hidden states of four sessions: a prompt each, and one token more."""
+
+Start = Callable[[str, Span], Watched]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Blocks for a node of that name."""
+    torch.set_num_threads(1)
+    source = ModelSource.open(str(make_model("llama", tmp_path_factory.mktemp("llama"))))
+    loaded: dict[tuple[str, Span], BlockSpan] = {}
+
+    def start(name: str, span: Span) -> Watched:
+        if (name, span) not in loaded:
+            loaded[name, span] = load_span(source, span, dtype=torch.float32)
+        return Watched(loaded[name, span])
+
+    return start
+
+
+async def prompted(client: SwarmClient) -> list[Session]:
+    """A session for each text, which has taken in all of it but the last token."""
+    sessions = [client.open_session(16) for _ in TEXTS]
+    await step_together([Turn(one, text[:-1], 0, 1) for one, text in zip(sessions, TEXTS, strict=True)])
+    return sessions
+
+
+def same_chains(sessions: Sequence[Session], chains: Sequence[Chain | None]) -> list[bool]:
+    return [session.chain is chain for session, chain in zip(sessions, chains, strict=True)]
+
+
+def last_tokens(sessions: Sequence[Session]) -> list[Turn]:
+    return [Turn(one, text[-1:], len(text) - 1, 1) for one, text in zip(sessions, TEXTS, strict=True)]
+
+
+def assert_all_right(outputs: Sequence[torch.Tensor], whole: Watched) -> None:
+    for output, text in zip(outputs, TEXTS, strict=True):
+        assert_close(output, alone(whole._blocks, text)[-1:])
+
+
+def test_sessions_on_one_chain_run_as_one_batch_at_every_hop(start: Start) -> None:
+    front, back, whole = start("front", Span(0, 2)), start("back", Span(2, 4)), start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("front", front, 4)
+        await net.node("back", back, 4)
+        sessions = await prompted(net.client("alice"))
+        front.batches.clear(), back.batches.clear()
+        assert_all_right(await step_together(last_tokens(sessions)), whole)
+        assert front.batches == back.batches == [[1, 1, 1, 1]]
+
+    in_swarm(main)
+
+
+def test_sessions_on_different_chains_step_together_too(start: Start) -> None:
+    one, other = start("one", ALL), start("other", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("one", one, 2)
+        await net.node("other", other, 2)
+        sessions = await prompted(net.client("alice"))
+        one.batches.clear(), other.batches.clear()
+        assert_all_right(await step_together(last_tokens(sessions)), one)
+        assert one.batches == other.batches == [[1, 1]]
+
+    in_swarm(main)
+
+
+def test_a_session_that_a_node_has_lost_goes_on_elsewhere_and_the_others_stay(start: Start) -> None:
+    one, other = start("one", ALL), start("other", ALL)
+
+    async def main(net: Net) -> None:
+        node = await net.node("one", one, 4)
+        sessions = await prompted(net.client("alice"))
+        await net.node("other", other, 1)
+        chains = [session.chain for session in sessions]
+        lost = node.host._sessions[chains[2]._session]
+        lost._fail(ProtocolError("a cosmic ray"))
+        await net.until(lambda: node.engine.running == 3)
+        assert_all_right(await step_together(last_tokens(sessions)), one)
+        assert same_chains(sessions, chains) == [True, True, False, True]
+
+    in_swarm(main)
+
+
+def test_if_the_session_that_carries_the_frame_ends_the_others_step_on_their_own(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("whole", whole, 5)
+        client = net.client("alice")
+        sessions = await prompted(client)
+        chains = [session.chain for session in sessions]
+        outputs: list[torch.Tensor] = []
+
+        async def step() -> None:
+            outputs.extend(await step_together(last_tokens(sessions)))
+
+        async with gate_shut(whole), trio.open_nursery() as nursery:
+            nursery.start_soon(step)
+            await whole.has_entered()
+            sessions[0].chain.abandon()
+            await chains[0].ended()
+            whole.gate.set()
+        assert_all_right(outputs, whole)
+        assert same_chains(sessions, chains) == [False, True, True, True]
+
+    in_swarm(main)
+
+
+def test_when_their_node_dies_all_go_on_at_another(start: Start) -> None:
+    one, other = start("one", ALL), start("other", ALL)
+
+    async def main(net: Net) -> None:
+        node = await net.node("one", one, 4)
+        notices: list[str] = []
+        sessions = await prompted(net.client("alice", notices))
+        await net.node("other", other, 4)
+        node.die()
+        assert_all_right(await step_together(last_tokens(sessions)), other)
+        assert sum("taking another way" in notice for notice in notices) == 1
+
+    in_swarm(main)
+
+
+def beside(number: int, tokens: int = 1) -> StepBeside:
+    return StepBeside(session=number.to_bytes(16, "big"), number=0, position=0, tokens=tokens, keep=1)
+
+
+def test_a_frame_of_two_sessions_is_answered_in_one(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("whole", whole, 2)
+        stream, _ = await ask(net, "whole", opening(1))
+        _beside, _ = await ask(net, "whole", opening(2))
+        step = Step(number=7, position=0, tokens=2, keep=1, dtype="float32", beside=[beside(2, tokens=3)])
+        await send_message(stream, step, torch.cat([TEXTS[0][:2], TEXTS[1][:3]]))
+        result, hidden = await receive_message(stream, WIDTH)
+        other = ResultBeside(session=(2).to_bytes(16, "big"), number=0, tokens=1)
+        assert result == Result(number=7, tokens=1, dtype="float32", beside=[other])
+        assert_close(hidden, torch.cat([alone(whole._blocks, text)[-1:] for text in (TEXTS[0][:2], TEXTS[1][:3])]))
+
+    in_swarm(main)
+
+
+def test_nobody_steps_beside_a_strangers_session(start: Start) -> None:
+    async def main(net: Net) -> None:
+        await net.node("whole", start("whole", ALL), 2)
+        victim, _ = await ask(net, "whole", opening(1), client="alice")
+        stream, answer = await ask(net, "whole", opening(2), client="mallory")
+        assert answer == Opened()
+        step = Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(1)])
+        await send_message(stream, step, TEXTS[0][:2])
+        answer = await hear(stream)
+        assert isinstance(answer, Failed) and "beside that of a session with other hops" in answer.message
+        assert await say(victim, Ping()) == Pong(steps=0)
+
+    in_swarm(main)
+
+
+def test_a_session_that_has_ended_is_left_out_of_the_answer(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("whole", whole, 2)
+        stream, _ = await ask(net, "whole", opening(1))
+        step = Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2)])
+        await send_message(stream, step, TEXTS[0][:2])
+        result, hidden = await receive_message(stream, WIDTH)
+        assert result == Result(number=0, tokens=1, dtype="float32")
+        assert_close(hidden, alone(whole._blocks, TEXTS[0][:1]))
+
+    in_swarm(main)
