@@ -104,6 +104,13 @@ def attending(attend: Attending) -> Iterator[None]:
         _step.attend = None
 
 
+def attend(block: int, asked: Asked) -> torch.Tensor:
+    """What the tokens of this thread's step see: [tokens, heads, width]."""
+    if _step.attend is None:
+        raise RuntimeError("flattened attention runs only inside attending()")
+    return _step.attend(block, asked)
+
+
 def flattened_attention(
     module: Any,
     query: torch.Tensor,
@@ -119,11 +126,8 @@ def flattened_attention(
 
     Returns [1, tokens, heads, width].
     """
-    if _step.attend is None:
-        raise RuntimeError("flattened attention runs only inside attending()")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    asked = Asked(query[0], key[0], value[0], scaling, softcap, s_aux)
-    return _step.attend(module.layer_idx, asked)[None], None
+    return attend(module.layer_idx, Asked(query[0], key[0], value[0], scaling, softcap, s_aux))[None], None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +142,11 @@ class RowAttention:
     def __call__(self, block: int, asked: Asked) -> torch.Tensor:
         """See Attending."""
         query, key, value, scaling, softcap, sinks = asked
+        plain = softcap is None and sinks is None
+        if plain and len(self.rows) == query.shape[1]:
+            return self._single(block, asked)
         reach = self.reaches[block]
-        attend = _plain if softcap is None and sinks is None else _capped
+        kernel = _plain if plain else _capped
         outputs, offset = [], 0
         for cache, tokens in self.rows:
             part = slice(offset, offset + tokens)
@@ -147,10 +154,29 @@ class RowAttention:
             keys, values = cache.write(block, key[:, part], value[:, part])
             first = reach.first(start)
             outputs.append(
-                attend(query[:, part], keys[:, first:], values[:, first:], _Place(start, first, reach),
+                kernel(query[:, part], keys[:, first:], values[:, first:], _Place(start, first, reach),
                        scaling, softcap, sinks)
             )  # fmt: skip
         return torch.cat(outputs, dim=1).transpose(0, 1)
+
+    def _single(self, block: int, asked: Asked) -> torch.Tensor:
+        """For one token a row, where what surrounds the kernel would take as long as the kernel."""
+        heads, tokens, _width = asked.query.shape
+        key_heads = asked.key.shape[0]
+        reach = self.reaches[block]
+        # The heads that share keys become rows of one product, which reads the cache once instead of once per head.
+        queries = asked.query.transpose(0, 1).reshape(tokens, 1, key_heads, heads // key_heads, -1).unbind()
+        new_keys = asked.key.transpose(0, 1).unsqueeze(2).unbind()
+        new_values = asked.value.transpose(0, 1).unsqueeze(2).unbind()
+        outputs = []
+        for (cache, _), query, key, value in zip(self.rows, queries, new_keys, new_values, strict=True):
+            keys, values = cache.write(block, key, value)
+            if first := reach.first(cache.length):
+                keys, values = keys[:, first:], values[:, first:]
+            outputs.append(
+                functional.scaled_dot_product_attention(query, keys[None], values[None], scale=asked.scaling)
+            )
+        return torch.cat(outputs).view(tokens, heads, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +198,6 @@ def _plain(
 ) -> torch.Tensor:
     """query [heads, tokens, width] over keys and values [key heads, seen, width], by torch's fused kernel."""
     heads, tokens, _width = query.shape
-    groups = heads // keys.shape[0]
-    if tokens == 1 and groups > 1:
-        # The heads that share keys become rows of one product, which reads the cache once instead of once per head.
-        packed = query.reshape(1, keys.shape[0], groups, -1)
-        output = functional.scaled_dot_product_attention(packed, keys[None], values[None], scale=scaling)
-        return output.reshape(heads, 1, -1)
     causal = tokens > 1 and place.start == place.first == 0 and not place.reach.limited
     return functional.scaled_dot_product_attention(
         query[None],
@@ -186,7 +206,7 @@ def _plain(
         attn_mask=None if causal else place.mask(tokens, query.device),
         is_causal=causal,
         scale=scaling,
-        enable_gqa=groups > 1,
+        enable_gqa=heads > keys.shape[0],
     )[0]
 
 

@@ -19,6 +19,7 @@ from swarm_node.cache import SequenceCache
 from swarm_node.decode_graphs import DecodeGraphs
 from swarm_node.footprint import BlockShapes
 from swarm_node.layer_list import LayerList
+from swarm_node.lean_block import LEAN_MODELS, LeanBlock, turns
 from swarm_node.pruning import Skip, as_block_output, hidden_argument
 from swarm_node.quiet import quiet
 from swarm_node.rectangle import RectangleCache
@@ -28,8 +29,10 @@ from swarm_node.rope import VariableRope
 class CachePath(StrEnum):
     """How the rows of a step run together."""
 
+    LEAN = "lean"
+    """All rows in one sequence, through our own form of each block: the fast way, for the models that have it."""
     FLATTENED = "flattened"
-    """All rows in one sequence, through our own attention function: the fast way."""
+    """All rows in one sequence, through the model's own blocks and our own attention function."""
     RECTANGLE = "rectangle"
     """Rows of equal length side by side, left-padded, through the model's own attention: the way that always works."""
 
@@ -84,6 +87,8 @@ class BlockSpan:
         self._visit: _Visit | None = None
         self._plain: dict[int, Callable[..., Any]] = {}
         """Each hosted block's own forward."""
+        self._lean: dict[int, LeanBlock] = {}
+        """Each hosted block on the lean path."""
         for index in span.blocks():
             self._host(index, self._layers[index].forward)
         first: Any = self._layers[span.start]
@@ -96,13 +101,18 @@ class BlockSpan:
             self._graphs = DecodeGraphs(self.reaches, shapes.token_elements, dtype, self.device)
 
     def take(self, path: CachePath) -> bool:
-        """Run steps by ``path`` from now on. False, and no change, if the model's attention cannot be exchanged."""
-        wanted = FLATTENED if path is CachePath.FLATTENED else self._own_attention
+        """Run steps by ``path`` from now on. False if the model has no such way; then nothing has changed."""
+        config: Any = self._layers.owner.config
+        if path is CachePath.LEAN and config.model_type not in LEAN_MODELS:
+            return False
+        wanted = self._own_attention if path is CachePath.RECTANGLE else FLATTENED
         with quiet():
             self._model.set_attn_implementation(wanted)
-        config: Any = self._layers.owner.config
         if config._attn_implementation != wanted:
             return False
+        self._lean = {}
+        if path is CachePath.LEAN:
+            self._lean = {index: LeanBlock(self._layers[index]) for index in self.span.blocks()}
         self.path = path
         self._forget_graphs()
         return True
@@ -114,6 +124,7 @@ class BlockSpan:
         for index in self.span.blocks():
             if index not in span:
                 del self._plain[index]
+                self._lean.pop(index, None)
                 # The forward we gave it holds the block that holds it: a ring that would keep its weights for a while.
                 vars(self._layers[index]).pop("forward", None)
                 self._layers[index] = Skip(self.shapes.output_length)
@@ -129,6 +140,7 @@ class BlockSpan:
         for index in other.span.blocks():
             self._layers[index] = other._layers[index]
             self._host(index, other._plain[index])
+        self._lean |= other._lean
         self._ropes += other._ropes
         self._forget_graphs()
         self.span = Span(min(self.span.start, other.span.start), max(self.span.end, other.span.end))
@@ -176,7 +188,7 @@ class BlockSpan:
 
     def _replayed(self, row: Row, span: Span) -> bool:
         """Whether it belongs to the rows whose step is a recorded one."""
-        return self.path is CachePath.FLATTENED and self._graphs is not None and self._graphs.fit(row, span)
+        return self.path is not CachePath.RECTANGLE and self._graphs is not None and self._graphs.fit(row, span)
 
     def _forget_graphs(self) -> None:
         if self._graphs is not None:
@@ -201,7 +213,7 @@ class BlockSpan:
                 return output
         for rope in self._ropes:
             rope.aim(max(row.reach for row in rows))
-        if self.path is CachePath.FLATTENED:
+        if self.path is not CachePath.RECTANGLE:
             starts = [torch.arange(row.cache.length, row.end, device=self.device) for row in rows]
             with attending(RowAttention([(row.cache, row.tokens) for row in rows], self.reaches)):
                 return self._flat(span, hidden[None], torch.cat(starts)[None])[0]
@@ -217,6 +229,14 @@ class BlockSpan:
         return output.reshape(hidden.shape)
 
     def _flat(self, span: Span, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """[1, tokens, hidden size] at ``positions`` [1, tokens], by the lean or the flattened path."""
+        if self.path is CachePath.LEAN:
+            owner: Any = self._layers.owner
+            rotary = turns(*owner.rotary_emb(hidden, positions))
+            states = hidden[0]
+            for index in span.blocks():
+                states = self._lean[index](states, rotary)
+            return states[None]
         return self._forward(span, hidden, position_ids=positions, use_cache=False)
 
     def _forward(self, span: Span, hidden: torch.Tensor, **arguments: Any) -> torch.Tensor:

@@ -20,7 +20,7 @@ from swarm_node.model_source import ModelSource
 from swarm_node.pruning import RemoteBlocks, keep_ends, keep_span
 from swarm_node.quantised import Quant, quantise
 from swarm_node.quiet import quiet
-from swarm_node.self_check import flattened_is_right
+from swarm_node.self_check import take_fastest
 from swarm_node.shards import needed_tensors, view
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ def load_span(
     if path is not None:
         if not loaded.take(path):
             raise UsageError(f"model type {source.config.model_type} has no {path} cache path; leave it to the check")
-    elif not flattened_is_right(loaded):
-        loaded.take(CachePath.RECTANGLE)
+    else:
+        take_fastest(loaded)
     logger.info("blocks %s of %s run by the %s cache path", span, source.name, loaded.path)
     return loaded
 

@@ -1,4 +1,4 @@
-"""Whether the fast cache path computes what a model's own attention does; asked once, when blocks are loaded."""
+"""Which fast ways compute what a model's own forward does; asked once, when blocks are loaded."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ _CHUNKS = ((3, 2), (2, 1))
 """Tokens of two sessions in the first step and in the second: new and cached tokens, several and single ones."""
 
 
-def flattened_is_right(loaded: BlockSpan) -> bool:
-    """Run a few tokens through one block of each kind by both paths. Leaves the span on the last path that it tried.
+def take_fastest(loaded: BlockSpan) -> None:
+    """Put the span, which is on the rectangle path, on the fastest that is right.
 
-    False if the results differ, if the model does not call our attention, or if that would cache more than the
-    model's own (compressed keys and values).
+    A few tokens run through one block of each kind. A path is wrong if the results differ, if the model does not call
+    our attention, or if that would cache more than the model's own (compressed keys and values).
     """
     chosen = _one_of_each_kind(loaded)
-    expected = [_run(loaded, block) for block in chosen]
-    if not loaded.take(CachePath.FLATTENED):
+    expected = {block: _run(loaded, block)[0] for block in chosen}
+    for path in (CachePath.LEAN, CachePath.FLATTENED):
+        if loaded.take(path) and all(_is_right(loaded, block, output) for block, output in expected.items()):
+            return
+    loaded.take(CachePath.RECTANGLE)
+
+
+def _is_right(loaded: BlockSpan, block: int, expected: torch.Tensor) -> bool:
+    path = loaded.path
+    try:
+        output, elements = _run(loaded, block)
+    except Exception:
+        # An architecture may hand our attention anything; whatever goes wrong there, the other path is right.
+        logger.info("block %d fails on the %s path", block, path, exc_info=True)
         return False
-    for block, (output, _elements) in zip(chosen, expected, strict=True):
-        try:
-            flattened, elements = _run(loaded, block)
-        except Exception:
-            # An architecture may hand our attention anything; whatever goes wrong there, the other path is right.
-            logger.info("block %d fails on the flattened path", block, exc_info=True)
-            return False
-        if elements != {block: loaded.shapes.token_elements[block]}:
-            logger.info("block %d caches %s per token on the flattened path", block, elements or "nothing")
-            return False
-        difference = _difference(flattened, output)
-        if not difference < _tolerance(loaded.dtype):
-            logger.info("block %d differs by %.2g on the flattened path", block, difference)
-            return False
+    if elements != {block: loaded.shapes.token_elements[block]}:
+        logger.info("block %d caches %s per token on the %s path", block, elements or "nothing", path)
+        return False
+    difference = _difference(output, expected)
+    if not difference < _tolerance(loaded.dtype):
+        logger.info("block %d differs by %.2g on the %s path", block, difference, path)
+        return False
     return True
 
 

@@ -16,6 +16,7 @@ from routing.errors import ModelError, ProtocolError, UsageError
 from routing.span import Span
 from swarm_node.block_span import BlockSpan, CachePath, Row
 from swarm_node.blocks import load_ends, load_span, remote_blocks
+from swarm_node.lean_block import LEAN_MODELS
 from swarm_node.model_source import ModelSource
 from swarm_node.packed_linear import PackedLinear
 from swarm_node.quantised import Quant
@@ -133,7 +134,7 @@ def test_a_step_that_outgrows_its_reservation_fails_and_changes_nothing(llama: M
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        ("llama", CachePath.FLATTENED),
+        *((name, CachePath.LEAN) for name in sorted(LEAN_MODELS)),
         ("gemma2", CachePath.FLATTENED),
         ("gpt_oss", CachePath.FLATTENED),
         ("bloom", CachePath.RECTANGLE),
@@ -161,8 +162,19 @@ def test_the_check_at_load_notices_attention_that_computes_something_else(
     assert _whole(llama).path is CachePath.RECTANGLE
 
 
-@pytest.mark.parametrize("name", ["llama_dynamic", "phi3_long"])
-@pytest.mark.parametrize("path", list(CachePath))
+def test_the_check_at_load_notices_lean_blocks_that_compute_something_else(
+    llama: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from swarm_node import lean_block
+
+    monkeypatch.setattr(lean_block, "_turned", lambda heads, turns: heads)
+    assert _whole(llama).path is CachePath.FLATTENED
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [*(("llama_dynamic", path) for path in CachePath), *(("phi3_long", path) for path in list(CachePath)[1:])],
+)
 def test_a_short_session_is_the_same_beside_a_long_one(name: str, path: CachePath, tmp_path: Path) -> None:
     source = ModelSource.open(str(make_model(name, tmp_path)))
     blocks = _whole(source, path)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from swarm_node.block_span import CachePath
+from swarm_node.lean_block import LEAN_MODELS
 from tests.models import ALSO, EXACT, make_model
 from tests.swarm_node.local_chain import LocalChain, prompt, transformers_says
 
@@ -43,6 +44,12 @@ def test_sessions_that_share_batches_each_write_what_transformers_writes(
 def test_models_that_run_flattened_are_exact_in_rectangles_too(name: str, device: str, tmp_path: Path) -> None:
     directory = make_model(name, tmp_path)
     _compare(directory, LocalChain(directory, CachePath.RECTANGLE, device))
+
+
+@pytest.mark.parametrize("name", sorted(LEAN_MODELS))
+def test_models_that_run_lean_are_exact_by_their_own_blocks_too(name: str, device: str, tmp_path: Path) -> None:
+    directory = make_model(name, tmp_path)
+    _compare(directory, LocalChain(directory, CachePath.FLATTENED, device))
 
 
 @pytest.mark.parametrize("name", [*EXACT, "deepseek_v2", "gpt_oss", "llama4_text"])

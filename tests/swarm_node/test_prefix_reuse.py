@@ -296,13 +296,14 @@ def test_caches_that_cannot_be_reused_are_not_kept(watched: Watched, monkeypatch
 @pytest.mark.parametrize(
     ("name", "path"),
     [
+        ("llama", CachePath.LEAN),
         ("gemma3_text", CachePath.FLATTENED),
         ("gpt_oss", CachePath.FLATTENED),
         ("bloom", CachePath.RECTANGLE),
         ("deepseek_v3", CachePath.RECTANGLE),
     ],
 )
-def test_reuse_computes_the_same_by_both_cache_paths(name: str, path: CachePath, tmp_path: Path) -> None:
+def test_reuse_computes_the_same_by_every_cache_path(name: str, path: CachePath, tmp_path: Path) -> None:
     source = ModelSource.open(str(make_model(name, tmp_path)))
     blocks = load_span(source, ALL, dtype=torch.float32)
     assert blocks.path is path
