@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
+
+_KEPT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1}
+_RETURNED = {_M_MMAP_MAX: 2**16, _M_TRIM_THRESHOLD: 2**17}
+"""What glibc starts with."""
+
+_keeps = False
 
 
 def keep_freed_memory() -> None:
@@ -16,10 +24,30 @@ def keep_freed_memory() -> None:
 
     For a process that computes all its life. Does nothing where the C library is not glibc.
     """
+    global _keeps
+    _keeps = _set(_KEPT)
+
+
+@contextmanager
+def freed_memory_returned() -> Iterator[None]:
+    """Inside, give the memory of freed tensors back even so: for loading, whose copies no step is as large as."""
+    if not _keeps:
+        yield
+        return
+    _set(_RETURNED)
+    try:
+        yield
+    finally:
+        _set(_KEPT)
+
+
+def _set(options: dict[int, int]) -> bool:
+    """Whether the C library has such options."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         log.debug("this C library has no mallopt")
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        return False
+    for option, value in options.items():
+        mallopt(option, value)
+    return True

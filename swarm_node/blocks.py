@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from routing.errors import ModelError, UsageError
 from routing.span import Span
+from swarm_node.allocator import freed_memory_returned
 from swarm_node.attention import FLATTENED
 from swarm_node.block_span import BlockSpan, CachePath
 from swarm_node.fast_linear import make_fast
@@ -43,10 +44,11 @@ def load_span(
     if span.end > source.blocks:
         raise UsageError(f"blocks {span} are not in {source.name}, which has blocks 0:{source.blocks}")
     length = source.shapes.output_length
-    model = _load(source, span, dtype, lambda made: keep_span(made, span, length))
-    quantise(model, quant, device)  # before a GPU gets them all, which may have no room for the plain weights
-    loaded = BlockSpan(model.to(device), span, source.shapes, dtype)
-    make_fast(model)
+    with freed_memory_returned():
+        model = _load(source, span, dtype, lambda made: keep_span(made, span, length))
+        quantise(model, quant, device)  # before a GPU gets them all, which may have no room for the plain weights
+        loaded = BlockSpan(model.to(device), span, source.shapes, dtype)
+        make_fast(model)
     if path is not None:
         if not loaded.take(path):
             raise UsageError(f"model type {source.config.model_type} has no {path} cache path; leave it to the check")
