@@ -10,6 +10,7 @@ import typer
 
 from cli import logs, options
 from cli.errors import reported
+from cli.lasting_imports import lasting_imports
 from cli.sizes import parse_bytes
 from routing import NodeState, Span
 from routing.errors import UsageError
@@ -62,15 +63,16 @@ def node(
         if not peers and not new_swarm:
             raise UsageError("give --initial-peers ADDRESS to join a swarm, or --new-swarm to start one")
 
-        import torch
-        import trio
+        with lasting_imports():
+            import torch
+            import trio
 
-        from cli.node_view import show_node
-        from swarm_node.allocator import keep_freed_memory
-        from swarm_node.hosted_model import StoredModel
-        from swarm_node.identity_file import claimed_identity
-        from swarm_node.node import Node, NodeOptions
-        from swarm_node.quantised import Quant
+            from cli.node_view import show_node
+            from swarm_node.allocator import keep_freed_memory
+            from swarm_node.hosted_model import StoredModel
+            from swarm_node.identity_file import claimed_identity
+            from swarm_node.node import Node, NodeOptions
+            from swarm_node.quantised import Quant
 
         keep_freed_memory()
         if threads is not None:
