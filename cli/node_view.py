@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Group
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from routing import NodeState, Span, describe_bytes
+from routing import NodeState, Span
 
 if TYPE_CHECKING:
     from swarm_node.node import Node
@@ -26,8 +19,10 @@ def show_node() -> Iterator[Callable[[Node], None]]:
     if not sys.stdout.isatty():
         yield _Lines()
         return
-    with Live(Text("starting …"), auto_refresh=True, refresh_per_second=4) as live:
-        yield lambda node: live.update(_panel(node))
+    from cli.node_panel import live_panel  # rich: 2 MiB of a node that no terminal shows
+
+    with live_panel() as update:
+        yield update
 
 
 class _Lines:
@@ -50,34 +45,12 @@ def _line(node: Node) -> str:
     if node.view is None:
         return f"{name} the swarm as {' '.join(node.addresses)}"
     if node.view.target is not None:
-        return f"MOVING to blocks {node.view.target} of {_name(node)}, serving {node.view.span} meanwhile"
-    about = f"blocks {node.view.span} of {_name(node)}"
+        return f"MOVING to blocks {node.view.target} of {model_name(node)}, serving {node.view.span} meanwhile"
+    about = f"blocks {node.view.span} of {model_name(node)}"
     if node.state is NodeState.ONLINE:
         return f"{name} {about} at {' '.join(node.addresses)}"
     return f"{name} {about}"
 
 
-def _name(node: Node) -> str:
+def model_name(node: Node) -> str:
     return node.model.name if node.model is not None else "?"
-
-
-def _panel(node: Node) -> Panel:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
-    table.add_row("state", Text(node.state.name, style="green" if node.state is NodeState.ONLINE else "yellow"))
-    table.add_row("model", _name(node))
-    view = node.view
-    if view is not None:
-        used = view.cache_tokens - view.free_tokens
-        table.add_row("blocks", f"{view.span} of {node.model.blocks if node.model else '?'} in {view.dtype}")
-        table.add_row("memory", describe_bytes(view.memory_bytes))
-        table.add_row("sessions", str(view.running))
-        table.add_row("cache used", ProgressBar(total=max(1, view.cache_tokens), completed=used, width=40))
-        if view.decode_seconds:
-            table.add_row("speed", f"{view.decode_seconds * 1e3:.2f} ms per decode step and block")
-    parts: list[Table | Text] = [table]
-    if node.state is NodeState.ONLINE:
-        parts.append(Text(f"\nJoin: swarm node --model {_name(node)} --initial-peers {node.addresses[0]}"))
-        parts.append(Text(f'Use:  swarm generate "Hello" --model {_name(node)} --initial-peers {node.addresses[0]}'))
-    return Panel(Group(*parts), title="swarm node", subtitle="Ctrl-C drains and leaves")
