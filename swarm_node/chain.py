@@ -278,7 +278,9 @@ class Chain:
             self._fail(first.hop.node.peer_id, error)
 
     def _take(self, result: Result, hidden: torch.Tensor) -> None:
-        own, *parts = hidden.split([result.tokens, *(other.tokens for other in result.beside)])
+        own, *parts = [hidden]
+        if result.beside:
+            own, *parts = hidden.split([result.tokens, *(other.tokens for other in result.beside)])
         if self._awaited is not None:
             self._awaited.take(result.number, own)
         for other, part in zip(result.beside, parts, strict=True):

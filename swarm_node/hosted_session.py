@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from typing import NamedTuple
 
 import torch
 import trio
@@ -33,8 +34,7 @@ from swarm_node.tasks import deadline
 from swarm_node.wire import end_stream, receive_message, send_message
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+class _Share(NamedTuple):
     """What a frame brings for one session."""
 
     session: HostedSession
@@ -85,6 +85,8 @@ class HostedSession:
         self._failure: Failed | None = None
         self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[_Share]]](float("inf"))
         self._queued_tokens = 0
+        """That have come for this session, on whatever stream, and are yet to be computed."""
+        self._over = False
         self._steps_done = 0
         self._closed = False
         """The client has said that it has ended."""
@@ -97,7 +99,7 @@ class HostedSession:
 
     @property
     def backlog_tokens(self) -> int:
-        """Block-tokens that have come and are yet to be computed."""
+        """Block-tokens of prompts and decodes that wait."""
         return self._queued_tokens * len(self.reservation.span)
 
     async def run(self) -> None:
@@ -111,6 +113,10 @@ class HostedSession:
                     # At once, for the client's next session: to close the stream to the next hop takes a while.
                     self.reservation.release(self.last_keys)
         finally:
+            self._over = True
+            with suppress(trio.WouldBlock):
+                while True:
+                    _count_out(self._queue_out.receive_nowait()[1])
             if self._attached is not None:
                 self._attached.cancel()
         if self._failure is not None:
@@ -159,37 +165,51 @@ class HostedSession:
             self._fail(error)
 
     def _enqueue(self, step: Step, hidden: torch.Tensor) -> None:
-        shares = [_Share(self, step, hidden[: step.tokens])]
-        offset = step.tokens
-        for other in step.beside:
+        if self._over:
+            return
+        shares = self._shares(step, hidden) if step.beside else [_Share(self, step, hidden)]
+        for share in shares:
+            share.session._check(share.step)
+        for share in shares:
+            share.session._queued_tokens += share.step.tokens
+        self._queue_in.send_nowait((step, shares))
+
+    def _shares(self, step: Step, hidden: torch.Tensor) -> list[_Share]:
+        """What a frame brings for this session, and for those beside that have not just ended here."""
+        own, *parts = hidden.split([step.tokens, *(other.tokens for other in step.beside)])
+        shares = [_Share(self, step, own)]
+        for other, part in zip(step.beside, parts, strict=True):
             session = self._find(other.session)
-            if session is not None:  # else it has just ended here, and its client has been told
-                shares.append(_Share(session, other, hidden[offset : offset + other.tokens]))
-            offset += other.tokens
+            if session is not None:
+                shares.append(_Share(session, other, part))
         if any(share.session._way != self._way for share in shares):
             raise ProtocolError("a step came beside that of a session with other hops")
-        for share in shares:
-            if share.step.keep > share.step.tokens:
-                raise ProtocolError(f"a step of {share.step.tokens} tokens cannot keep {share.step.keep}")
-        self._queued_tokens += _tokens(shares)
-        if self._queued_tokens > 2 * sum(share.session.opening.max_tokens for share in shares):
+        if len({share.session for share in shares}) < len(shares):
+            raise ProtocolError("a session has two steps in one frame")
+        return shares
+
+    def _check(self, step: Step | StepBeside) -> None:
+        if step.keep > step.tokens:
+            raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.keep}")
+        if self._queued_tokens + step.tokens > 2 * self.opening.max_tokens:
             raise ProtocolError("more tokens are waiting than the session may ever hold")
-        self._queue_in.send_nowait((step, shares))
 
     async def _work(self, nursery: trio.Nursery) -> None:
         """Run the steps in order and send each on as soon as it is done."""
         onward: Stream | None = None
         try:
             async for step, shares in self._queue_out:
-                outcomes = await self._engine.steps(
-                    [(share.session.reservation, share.hidden, share.step.position) for share in shares]
-                )
+                try:
+                    outcomes = await self._engine.steps(
+                        [(share.session.reservation, share.hidden, share.step.position) for share in shares]
+                    )
+                finally:
+                    _count_out(shares)
                 done = [
                     _Share(share.session, share.step, outcome)
                     for share, outcome in zip(shares, outcomes, strict=True)
                     if share.session._settle(share.step, outcome) and isinstance(outcome, torch.Tensor)
                 ]
-                self._queued_tokens -= _tokens(shares)
                 if isinstance(outcomes[0], SwarmError):
                     return
                 if self.opening.next is not None:
@@ -269,8 +289,10 @@ def _result(step: Step, done: Sequence[_Share]) -> tuple[Result, torch.Tensor]:
     return result, _together([share.result for share in kept])
 
 
-def _tokens(shares: Sequence[_Share]) -> int:
-    return sum(share.step.tokens for share in shares)
+def _count_out(shares: Sequence[_Share]) -> None:
+    """They do not wait any more."""
+    for share in shares:
+        share.session._queued_tokens -= share.step.tokens
 
 
 def _together(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -210,7 +210,7 @@ class Step(_Message):
     @property
     def tokens_in_all(self) -> int:
         """Of this session and those beside."""
-        return self.tokens + sum(other.tokens for other in self.beside)
+        return self.tokens + sum([other.tokens for other in self.beside])
 
 
 class ResultBeside(_Message):
@@ -236,7 +236,7 @@ class Result(_Message):
     @property
     def tokens_in_all(self) -> int:
         """Of this session and those beside."""
-        return self.tokens + sum(other.tokens for other in self.beside)
+        return self.tokens + sum([other.tokens for other in self.beside])
 
 
 class Ping(_Message):

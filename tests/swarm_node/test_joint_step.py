@@ -15,12 +15,12 @@ from swarm_node.blocks import load_span
 from swarm_node.chain import Chain
 from swarm_node.client import SwarmClient
 from swarm_node.joint_step import Turn, step_together
-from swarm_node.messages import Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
+from swarm_node.messages import Close, Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
 from swarm_node.model_source import ModelSource
 from swarm_node.session import Session
 from swarm_node.wire import receive_message, send_message
 from tests.models import make_model
-from tests.swarm_node.loopback import Net, ask, hear, in_swarm, opening, say
+from tests.swarm_node.loopback import TOKENS, Net, ask, hear, in_swarm, opening, say
 from tests.swarm_node.watched import ALL, WIDTH, Watched, alone, assert_close, gate_shut, random_hidden
 
 TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
@@ -196,5 +196,55 @@ def test_a_session_that_has_ended_is_left_out_of_the_answer(start: Start) -> Non
         result, hidden = await receive_message(stream, WIDTH)
         assert result == Result(number=0, tokens=1, dtype="float32")
         assert_close(hidden, alone(whole._blocks, TEXTS[0][:1]))
+
+    in_swarm(main)
+
+
+def test_a_session_steps_once_in_a_frame(start: Start) -> None:
+    async def main(net: Net) -> None:
+        await net.node("whole", start("whole", ALL), 2)
+        stream, _ = await ask(net, "whole", opening(1))
+        await send_message(
+            stream, Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(1)]), TEXTS[0][:2]
+        )
+        answer = await hear(stream)
+        assert isinstance(answer, Failed) and "two steps in one frame" in answer.message
+
+    in_swarm(main)
+
+
+def test_a_session_takes_in_no_more_beside_others_than_on_its_own(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("whole", whole, 2)
+        stream, _ = await ask(net, "whole", opening(1))
+        _beside, _ = await ask(net, "whole", opening(2))
+        async with gate_shut(whole):
+            step = Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2, tokens=TOKENS)])
+            for _ in range(3):
+                await send_message(stream, step, random_hidden(1 + TOKENS))
+            answer = await hear(stream)
+        assert isinstance(answer, Failed) and "more tokens are waiting" in answer.message
+
+    in_swarm(main)
+
+
+def test_what_came_beside_a_session_that_ended_does_not_wait_for_ever(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        node = await net.node("whole", whole, 2)
+        stream, _ = await ask(net, "whole", opening(1))
+        other, _ = await ask(net, "whole", opening(2))
+        async with gate_shut(whole):
+            for number in range(2):
+                step = Step(number=number, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2)])
+                await send_message(stream, step, random_hidden(2))
+            await whole.has_entered()
+            await send_message(stream, Close())
+        await net.until(lambda: node.engine.running == 1)
+        assert node.host.backlog_tokens == 0
+        assert await say(other, Ping()) == Pong(steps=0)
 
     in_swarm(main)
