@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from swarm_node.pruning import Skip, as_block_output, hidden_argument
 from swarm_node.quiet import quiet
 from swarm_node.rectangle import RectangleCache
 from swarm_node.rope import VariableRope
+
+logger = logging.getLogger(__name__)
 
 
 class CachePath(StrEnum):
@@ -103,16 +106,21 @@ class BlockSpan:
     def take(self, path: CachePath) -> bool:
         """Run steps by ``path`` from now on. False if the model has no such way; then nothing has changed."""
         config: Any = self._layers.owner.config
-        if path is CachePath.LEAN and config.model_type not in LEAN_MODELS:
-            return False
+        lean: dict[int, LeanBlock] = {}
+        if path is CachePath.LEAN:
+            if config.model_type not in LEAN_MODELS:
+                return False
+            try:
+                lean = {index: LeanBlock(self._layers[index]) for index in self.span.blocks()}
+            except AttributeError:  # a transformers that names their parts otherwise
+                logger.warning("blocks of %s are not what they were; they run slower", config.model_type, exc_info=True)
+                return False
         wanted = self._own_attention if path is CachePath.RECTANGLE else FLATTENED
         with quiet():
             self._model.set_attn_implementation(wanted)
         if config._attn_implementation != wanted:
             return False
-        self._lean = {}
-        if path is CachePath.LEAN:
-            self._lean = {index: LeanBlock(self._layers[index]) for index in self.span.blocks()}
+        self._lean = lean
         self.path = path
         self._forget_graphs()
         return True

@@ -171,6 +171,26 @@ def test_the_check_at_load_notices_lean_blocks_that_compute_something_else(
     assert _whole(llama).path is CachePath.FLATTENED
 
 
+def test_blocks_whose_parts_have_other_names_run_as_they_are(
+    llama: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    plain = LlamaRMSNorm.__init__
+
+    def renamed(self: LlamaRMSNorm, hidden_size: int, eps: float = 1e-6) -> None:
+        plain(self, hidden_size, eps)
+        del self.variance_epsilon
+        self.eps = eps
+
+    def forward(self: LlamaRMSNorm, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+
+    monkeypatch.setattr(LlamaRMSNorm, "__init__", renamed)
+    monkeypatch.setattr(LlamaRMSNorm, "forward", forward)
+    assert _whole(llama).path is CachePath.FLATTENED
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [*(("llama_dynamic", path) for path in CachePath), *(("phi3_long", path) for path in list(CachePath)[1:])],
