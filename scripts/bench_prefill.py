@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
+from unittest.mock import patch
 
 import matplotlib
 import torch
@@ -23,10 +24,10 @@ import trio
 import typer
 from rich.console import Console
 
-import swarm_node.chain
 from bench_model import environment
 from hollow_model import PROGRAM, HollowModel
 from routing import Span
+from swarm_node import awaited
 from swarm_node.client import SwarmClient, open_client
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.settings import PREFILL_STEP_TOKENS
@@ -39,12 +40,12 @@ console = Console()
 
 async def first_token(client: SwarmClient, tokens: int, frame_tokens: int) -> float:
     """Seconds from sending a prompt of ``tokens`` tokens, in frames of so many, to what follows its last token."""
-    swarm_node.chain.PREFILL_STEP_TOKENS = frame_tokens  # type: ignore[attr-defined]
     session = client.open_session(tokens)
     await session.step(torch.zeros(1, client.source.hidden_size), 0, 1)  # so that the chain is open
-    started = perf_counter()
-    await session.step(torch.zeros(tokens, client.source.hidden_size), 0, 1)
-    seconds = perf_counter() - started
+    with patch.object(awaited, "PREFILL_STEP_TOKENS", frame_tokens):
+        started = perf_counter()
+        await session.step(torch.zeros(tokens, client.source.hidden_size), 0, 1)
+        seconds = perf_counter() - started
     await session.close()
     return seconds
 
