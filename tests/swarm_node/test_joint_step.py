@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import pytest
 import torch
 import trio
 
 from routing import Span
 from routing.errors import ProtocolError
-from swarm_node.block_span import BlockSpan
-from swarm_node.blocks import load_span
 from swarm_node.chain import Chain
 from swarm_node.client import SwarmClient
 from swarm_node.joint_step import Turn, step_together
 from swarm_node.messages import Close, Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
-from swarm_node.model_source import ModelSource
 from swarm_node.session import Session
 from swarm_node.wire import receive_message, send_message
-from tests.models import make_model
 from tests.swarm_node.loopback import TOKENS, Net, ask, hear, in_swarm, opening, say
-from tests.swarm_node.watched import ALL, WIDTH, Watched, alone, assert_close, gate_shut, random_hidden
+from tests.swarm_node.watched import ALL, WIDTH, Start, Watched, alone, assert_close, gate_shut, random_hidden
 
 TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
 """Hidden states of four sessions: a prompt each, and one token more."""
-
-Start = Callable[[str, Span], Watched]
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Blocks for a node of that name."""
-    torch.set_num_threads(1)
-    source = ModelSource.open(str(make_model("llama", tmp_path_factory.mktemp("llama"))))
-    loaded: dict[tuple[str, Span], BlockSpan] = {}
-
-    def start(name: str, span: Span) -> Watched:
-        if (name, span) not in loaded:
-            loaded[name, span] = load_span(source, span, dtype=torch.float32)
-        return Watched(loaded[name, span])
-
-    return start
 
 
 async def prompted(client: SwarmClient) -> list[Session]:

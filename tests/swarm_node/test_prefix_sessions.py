@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,38 +10,17 @@ import trio
 import trio.testing
 
 from routing import Span
-from swarm_node.block_span import BlockSpan
-from swarm_node.blocks import load_span
 from swarm_node.client import SwarmClient
 from swarm_node.messages import Close, Failed, NextHop, Opened, Ping, Pong, Queued, Room, Step
-from swarm_node.model_source import ModelSource
 from swarm_node.prefix import more_keys
 from swarm_node.wire import send_message
-from tests.models import make_model
 from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, say, waiting_since
-from tests.swarm_node.watched import ALL, Watched, alone, assert_close, random_hidden
+from tests.swarm_node.watched import ALL, Start, alone, assert_close, random_hidden
 
 FIRST = random_hidden(200)
 SECOND = torch.cat([FIRST, random_hidden(30, seed=1)])
 SESSIONS = 1000 // TOKENS
 """Room for 1,000 tokens."""
-
-Start = Callable[[str, Span], Watched]
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Blocks for a node of that name."""
-    torch.set_num_threads(1)
-    source = ModelSource.open(str(make_model("llama", tmp_path_factory.mktemp("llama"))))
-    loaded: dict[tuple[str, Span], BlockSpan] = {}
-
-    def start(name: str, span: Span) -> Watched:
-        if (name, span) not in loaded:
-            loaded[name, span] = load_span(source, span, dtype=torch.float32)
-        return Watched(loaded[name, span])
-
-    return start
 
 
 async def converse(client: SwarmClient, hidden: torch.Tensor, keep: int = 1) -> torch.Tensor:

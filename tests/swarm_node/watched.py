@@ -55,6 +55,10 @@ class Watched:
         await trio.to_thread.run_sync(self.entered.acquire)
 
 
+Start = Callable[[str, Span], Watched]
+"""Blocks for a node of that name."""
+
+
 def run(main: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
         with trio.fail_after(30):
