@@ -198,6 +198,11 @@ def _plain(
 ) -> torch.Tensor:
     """query [heads, tokens, width] over keys and values [key heads, seen, width], by torch's fused kernel."""
     heads, tokens, _width = query.shape
+    groups = heads // keys.shape[0]
+    if tokens == 1 and groups > 1:  # beside a prompt; as _single
+        packed = query.reshape(1, keys.shape[0], groups, -1)
+        output = functional.scaled_dot_product_attention(packed, keys[None], values[None], scale=scaling)
+        return output.reshape(heads, 1, -1)
     causal = tokens > 1 and place.start == place.first == 0 and not place.reach.limited
     return functional.scaled_dot_product_attention(
         query[None],
@@ -206,7 +211,7 @@ def _plain(
         attn_mask=None if causal else place.mask(tokens, query.device),
         is_causal=causal,
         scale=scaling,
-        enable_gqa=heads > keys.shape[0],
+        enable_gqa=groups > 1,
     )[0]
 
 

@@ -193,6 +193,7 @@ class Chain:
             for awaited in expected:
                 if not awaited.arrived.is_set():
                     await awaited.arrived.wait()
+        self._beside = {}
         for decode, awaited in zip(decodes, expected, strict=True):
             if not awaited.arrived.is_set():
                 decode.chain._fail_late(awaited.last, allowed)

@@ -207,11 +207,6 @@ class Step(_Message):
     beside: Annotated[list[StepBeside], Field(max_length=COMPANIONS_MAX)] = []
     """Sessions of the same client with the same hops; each is as if it had come on its own stream."""
 
-    @property
-    def tokens_in_all(self) -> int:
-        """Of this session and those beside."""
-        return self.tokens + sum([other.tokens for other in self.beside])
-
 
 class ResultBeside(_Message):
     """The same of a session that came beside."""
@@ -233,10 +228,10 @@ class Result(_Message):
     dtype: WireDtype
     beside: Annotated[list[ResultBeside], Field(max_length=COMPANIONS_MAX)] = []
 
-    @property
-    def tokens_in_all(self) -> int:
-        """Of this session and those beside."""
-        return self.tokens + sum([other.tokens for other in self.beside])
+
+def tokens_in_all(message: Step | Result) -> int:
+    """That its payload holds, of its session and those beside."""
+    return message.tokens + sum([other.tokens for other in message.beside])
 
 
 class Ping(_Message):

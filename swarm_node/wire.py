@@ -18,7 +18,7 @@ import trio
 from pydantic import Field, TypeAdapter, ValidationError
 
 from routing.errors import NetworkError, ProtocolError
-from swarm_node.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable
+from swarm_node.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable, tokens_in_all
 from swarm_node.settings import CLOSE_SECONDS, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS, PROBE_BYTES
 from swarm_node.wire_dtype import decode, encode, tensor_bytes, token_bytes
 
@@ -63,7 +63,7 @@ async def receive_message(
         raise ProtocolError(f"a '{message.type}' frame before the session was opened")
     if message.tokens > max_tokens:
         raise ProtocolError(f"a '{message.type}' of {message.tokens} tokens in a session of {max_tokens}")
-    tokens = message.tokens_in_all
+    tokens = tokens_in_all(message)
     if payload_length != tokens * token_bytes(hidden_size, message.dtype):
         raise ProtocolError(
             f"{payload_length} bytes are not {tokens} tokens of {hidden_size} values in {message.dtype}"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
-
-import pytest
 
 KEPT_MIB = """
 from swarm_node.allocator import freed_memory_returned, keep_freed_memory
@@ -28,7 +25,6 @@ print(kept())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's settings")
 def test_freed_memory_is_kept_but_for_that_of_loading() -> None:
     run = subprocess.run([sys.executable, "-c", KEPT_MIB], capture_output=True, text=True, check=True)
     while_loading, afterwards = map(float, run.stdout.split())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import trio
 
+from dht import Stream
 from routing import Span
 from routing.errors import ProtocolError
 from swarm_node.chain import Chain
@@ -15,7 +16,7 @@ from swarm_node.joint_step import Turn, step_together
 from swarm_node.messages import Close, Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
 from swarm_node.session import Session
 from swarm_node.wire import receive_message, send_message
-from tests.swarm_node.loopback import TOKENS, Net, ask, hear, in_swarm, opening, say
+from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, say
 from tests.swarm_node.watched import ALL, WIDTH, Start, Watched, alone, assert_close, gate_shut, random_hidden
 
 TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
@@ -127,6 +128,13 @@ def test_when_their_node_dies_all_go_on_at_another(start: Start) -> None:
     in_swarm(main)
 
 
+async def two_sessions(net: Net, whole: Watched) -> tuple[Here, Stream, Stream]:
+    """Of one client at one node: sessions 1 and 2."""
+    node = await net.node("whole", whole, 2)
+    (first, _), (second, _) = await ask(net, "whole", opening(1)), await ask(net, "whole", opening(2))
+    return node, first, second
+
+
 def beside(number: int, tokens: int = 1) -> StepBeside:
     return StepBeside(session=number.to_bytes(16, "big"), number=0, position=0, tokens=tokens, keep=1)
 
@@ -135,9 +143,7 @@ def test_a_frame_of_two_sessions_is_answered_in_one(start: Start) -> None:
     whole = start("whole", ALL)
 
     async def main(net: Net) -> None:
-        await net.node("whole", whole, 2)
-        stream, _ = await ask(net, "whole", opening(1))
-        _beside, _ = await ask(net, "whole", opening(2))
+        _node, stream, _other = await two_sessions(net, whole)
         step = Step(number=7, position=0, tokens=2, keep=1, dtype="float32", beside=[beside(2, tokens=3)])
         await send_message(stream, step, torch.cat([TEXTS[0][:2], TEXTS[1][:3]]))
         result, hidden = await receive_message(stream, WIDTH)
@@ -195,9 +201,7 @@ def test_a_session_takes_in_no_more_beside_others_than_on_its_own(start: Start) 
     whole = start("whole", ALL)
 
     async def main(net: Net) -> None:
-        await net.node("whole", whole, 2)
-        stream, _ = await ask(net, "whole", opening(1))
-        _beside, _ = await ask(net, "whole", opening(2))
+        _node, stream, _other = await two_sessions(net, whole)
         async with gate_shut(whole):
             step = Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2, tokens=TOKENS)])
             for _ in range(3):
@@ -212,9 +216,7 @@ def test_what_came_beside_a_session_that_ended_does_not_wait_for_ever(start: Sta
     whole = start("whole", ALL)
 
     async def main(net: Net) -> None:
-        node = await net.node("whole", whole, 2)
-        stream, _ = await ask(net, "whole", opening(1))
-        other, _ = await ask(net, "whole", opening(2))
+        node, stream, other = await two_sessions(net, whole)
         async with gate_shut(whole):
             for number in range(2):
                 step = Step(number=number, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2)])

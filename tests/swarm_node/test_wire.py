@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.errors import ProtocolError, StreamClosed
-from swarm_node.messages import Attach, Close, Failed, Message, NextHop, Open, Result, Step, StepBeside
+from swarm_node.messages import Attach, Close, Failed, Message, NextHop, Open, Result, Step, StepBeside, tokens_in_all
 from swarm_node.settings import (
     COMPANIONS_MAX,
     DECODE_TOKENS_MAX,
@@ -195,7 +195,7 @@ def test_the_longest_header_of_a_shared_frame_is_within_the_bound() -> None:
         keep=DECODE_TOKENS_MAX,
     )
     step = STEP.model_copy(update={"beside": [other] * COMPANIONS_MAX})
-    message, hidden = received(sent(step, torch.zeros(step.tokens_in_all, 4)))
+    message, hidden = received(sent(step, torch.zeros(tokens_in_all(step), 4)))
     assert message == step and hidden is not None and len(hidden) == 2 + COMPANIONS_MAX * DECODE_TOKENS_MAX
 
 
@@ -209,4 +209,4 @@ def test_a_frame_of_too_many_sessions_is_refused() -> None:
     other = StepBeside(session=SESSION, number=0, position=0, tokens=1, keep=1)
     step = STEP.model_copy(update={"beside": [other] * (COMPANIONS_MAX + 1)})
     with pytest.raises(ProtocolError, match="beside: List should have at most 63 items"):
-        received(sent(step, torch.zeros(step.tokens_in_all, 4)))
+        received(sent(step, torch.zeros(tokens_in_all(step), 4)))
