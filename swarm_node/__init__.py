@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarm_node.remote_model import AutoSwarmModelForCausalLM, SwarmModel
 
+# Read when torch is imported, or at its first product.
+#
 # Threads that compute wait actively for their next piece, by default for several milliseconds after the last: with a
-# client and nodes on one machine, each would take a core from whoever is at work then. Read when torch is imported.
+# client and nodes on one machine, each would take a core from whoever is at work then.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+# oneDNN, and torch beside it, keep what they make for each shape of a product: half a MiB or more, of a thousand shapes.
+# These are enough for decodes; a prompt whose length has not come for long takes a few milliseconds more.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 __all__ = ["AutoSwarmModelForCausalLM", "SwarmModel"]
 

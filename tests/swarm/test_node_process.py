@@ -97,6 +97,17 @@ def test_a_node_finds_the_blocks_that_are_missing_by_itself(path: Path) -> None:
         assert {node.state for node in snapshot.nodes} == {NodeState.ONLINE}
 
 
+def test_a_serving_node_has_not_loaded_what_only_training_calls(path: Path, lasting: LocalSwarm) -> None:
+    prompt = prompt_of(9)
+    with AutoSwarmModelForCausalLM.from_pretrained(
+        str(path), initial_peers=[lasting.address], dtype="float32"
+    ) as model:
+        assert generated(model, prompt) == expected(path, prompt)
+    mapped = Path(f"/proc/{lasting.nodes[0].process.pid}/maps").read_text()
+    assert "/torch/" in mapped
+    assert "/scipy/optimize/" not in mapped
+
+
 async def until_closed(stream: Stream) -> None:
     """Returns when the other side has closed the stream, whatever it says before."""
     while True:
