@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Threads that compute wait actively for their next piece, by default for several milliseconds after the last: with a
 # client and nodes on one machine, each would take a core from whoever is at work then.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
-# oneDNN, and torch beside it, keep what they make for each shape of a product: half a MiB or more, of a thousand shapes.
+# oneDNN, and torch beside it, keep what they make for each shape of a product, half a MiB or more, of a thousand.
 # These are enough for decodes; a prompt whose length has not come for long takes a few milliseconds more.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
