@@ -10,7 +10,7 @@ from statistics import mean, median
 from typing import Any
 
 from petals_side.children import Child
-from petals_side.model import BLOCK_BYTES, BLOCKS
+from petals_side.model import BLOCKS
 from petals_side.node_memory import is_daemon, processes_of, proportional_bytes
 from petals_side.others import Others
 from petals_side.sides import RunningNode, Side
@@ -37,6 +37,8 @@ class Load:
     new_tokens: int
     expected: Tokens
     """What transformers alone writes after each."""
+    weight_bytes: int
+    """Of all blocks in a node's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +123,19 @@ def rate(answers: Sequence[Any]) -> float:
     return tokens / (max(answer["ended"] for answer in answers) - min(answer["started"] for answer in answers))
 
 
-def memory_of(node: RunningNode) -> int:
+def memory_of(node: RunningNode, weight_bytes: int) -> int:
     """Of one that hosts all blocks, their weights left out; bytes.
 
     Only while no client runs: with that it would share pages of libraries, and less would be counted as its own.
     """
-    return proportional_bytes(processes_of(node.process_id)) - BLOCKS * BLOCK_BYTES
+    return proportional_bytes(processes_of(node.process_id)) - weight_bytes
 
 
 async def measure(side: Side, load: Load) -> Figures:
     """All figures of one side. Raises SwarmError if a process ends or falls silent."""
     tally = Tally(load)
     async with side.open_node(f"0:{BLOCKS}") as node:
-        memory_at_rest = memory_of(node)
+        memory_at_rest = memory_of(node, load.weight_bytes)
         async with side.open_client(node.address) as client:
             session = await tally.rate([node], [client])
             try:
@@ -143,7 +145,7 @@ async def measure(side: Side, load: Load) -> Figures:
         async with AsyncExitStack() as stack:
             joining = [partial(stack.enter_async_context, side.open_client(node.address)) for _ in range(CLIENTS)]
             clients = await tally.rate([node], await gather(joining))
-        memory = memory_of(node)
+        memory = memory_of(node, load.weight_bytes)
         found = processes_of(node.process_id)
         daemons = set(filter(is_daemon, found))
     half = BLOCKS // 2

@@ -1,4 +1,4 @@
-"""The model that both projects serve: a Llama of 30 million float32 numbers, drawn at random."""
+"""The model that both projects serve: a Llama of 30 million numbers, drawn at random."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ With that, greedy texts would soon go in circles, and a client that guesses from
 does not, would win by what no real text grants. These hardly ever repeat two tokens.
 """
 
-BLOCK_BYTES = 4 * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * MLP + 2 * HIDDEN)
-PARAMETERS = BLOCKS * BLOCK_BYTES // 4 + 2 * VOCABULARY * HIDDEN + HIDDEN
+BLOCK_PARAMETERS = 4 * HIDDEN * HIDDEN + 3 * HIDDEN * MLP + 2 * HIDDEN
+PARAMETERS = BLOCKS * BLOCK_PARAMETERS + 2 * VOCABULARY * HIDDEN + HIDDEN
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],

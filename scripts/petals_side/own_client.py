@@ -1,4 +1,4 @@
-"""A client process of this project: ``python -m petals_side.own_client MODEL INITIAL_PEER``."""
+"""A client process of this project: ``python -m petals_side.own_client MODEL DTYPE INITIAL_PEER``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from petals_side.answering import answer, open_answers
 from swarm_node import AutoSwarmModelForCausalLM
 
 
-def main(model: str, peer: str) -> None:
+def main(model: str, dtype: str, peer: str) -> None:
     answers = open_answers()
     # One token a round trip, as on the other side.
-    with AutoSwarmModelForCausalLM.from_pretrained(
-        model, initial_peers=[peer], dtype="float32", speculate=False
-    ) as swarm:
+    with AutoSwarmModelForCausalLM.from_pretrained(model, initial_peers=[peer], dtype=dtype, speculate=False) as swarm:
         answer(swarm, answers)
 
 

@@ -1,4 +1,4 @@
-"""A client process of Petals: ``python -m petals_side.petals_client MODEL INITIAL_PEER``, in Petals's environment."""
+"""A client process of Petals: ``python -m petals_side.petals_client MODEL DTYPE INITIAL_PEER``, in its environment."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from petals_side.answering import answer, open_answers
 from petals_side.private import DHT_PREFIX, prepare
 
 
-def main(model: str, peer: str) -> None:
+def main(model: str, dtype: str, peer: str) -> None:
     answers = open_answers()
     prepare()
     from petals import AutoDistributedModelForCausalLM  # type: ignore[import-not-found]
 
     answer(
         AutoDistributedModelForCausalLM.from_pretrained(
-            model, initial_peers=[peer], dht_prefix=DHT_PREFIX, torch_dtype=torch.float32
+            model, initial_peers=[peer], dht_prefix=DHT_PREFIX, torch_dtype=getattr(torch, dtype)
         ),
         answers,
     )

@@ -1,4 +1,4 @@
-"""A server of Petals: ``python -m petals_side.petals_server MODEL START:END [INITIAL_PEER]``, in its environment.
+"""A server of Petals: ``python -m petals_side.petals_server MODEL DTYPE START:END [INITIAL_PEER]``, in its environment.
 
 It is Petals's own command with its defaults, but for what a private swarm on one machine needs. Its speed is given
 rather than measured (which would take a minute and contact servers of the internet), and it does not ask for news of
@@ -14,7 +14,7 @@ from petals_side.answering import open_answers
 from petals_side.private import DHT_PREFIX, prepare
 
 
-def main(model: str, blocks: str, *peers: str) -> None:
+def main(model: str, dtype: str, blocks: str, *peers: str) -> None:
     answers = open_answers()
     prepare()
     from petals.cli import run_server  # type: ignore[import-not-found]
@@ -29,7 +29,7 @@ def main(model: str, blocks: str, *peers: str) -> None:
 
     ModuleContainer.create = create_and_tell
     run_server.validate_version = lambda: None
-    sys.argv = ["run_server", model, "--block_indices", blocks, "--dht_prefix", DHT_PREFIX, "--torch_dtype", "float32"]
+    sys.argv = ["run_server", model, "--block_indices", blocks, "--dht_prefix", DHT_PREFIX, "--torch_dtype", dtype]
     sys.argv += ["--throughput", "1", "--device", "cpu", "--host_maddrs", "/ip4/127.0.0.1/tcp/0", "--no_auto_relay"]
     sys.argv += ["--initial_peers", *peers] if peers else ["--new_swarm"]
     run_server.main()

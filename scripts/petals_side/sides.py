@@ -57,34 +57,34 @@ class Side:
             yield child
 
 
-def this_project(model: Path, folder: Path, children: Children) -> Side:
+def this_project(model: Path, dtype: str, folder: Path, children: Children) -> Side:
     def node(blocks: str, peer: str | None) -> list[str]:
         joining = ["--initial-peers", peer] if peer else ["--new-swarm"]
         identity = folder / f"{blocks.replace(':', '-')}.key"
         command = [sys.executable, "-m", "cli.main", "node", "--model", str(model), "--blocks", blocks]
-        command += ["--identity", str(identity), "--dtype", "float32", "--threads", "1", "--host", "127.0.0.1"]
+        command += ["--identity", str(identity), "--dtype", dtype, "--threads", "1", "--host", "127.0.0.1"]
         return command + joining
 
     def client(peer: str) -> list[str]:
-        return [sys.executable, "-m", "petals_side.own_client", str(model), peer]
+        return [sys.executable, "-m", "petals_side.own_client", str(model), dtype, peer]
 
     return Side("swarm-node", node, client, environment(folder), children)
 
 
-def petals(python: Path, model: Path, folder: Path, children: Children) -> Side:
+def petals(python: Path, model: Path, dtype: str, folder: Path, children: Children) -> Side:
     def node(blocks: str, peer: str | None) -> list[str]:
-        return [str(python), "-m", "petals_side.petals_server", str(model), blocks, *([peer] if peer else [])]
+        return [str(python), "-m", "petals_side.petals_server", str(model), dtype, blocks, *([peer] if peer else [])]
 
     def client(peer: str) -> list[str]:
-        return [str(python), "-m", "petals_side.petals_client", str(model), peer]
+        return [str(python), "-m", "petals_side.petals_client", str(model), dtype, peer]
 
     return Side("petals", node, client, environment(folder) | {"PETALS_CACHE": str(folder / "petals")}, children)
 
 
 @asynccontextmanager
-async def open_transformers(model: Path, folder: Path, children: Children) -> AsyncIterator[Child]:
+async def open_transformers(model: Path, dtype: str, folder: Path, children: Children) -> AsyncIterator[Child]:
     """transformers alone, with the whole model in its process."""
-    command = [sys.executable, "-m", "petals_side.plain_client", str(model)]
+    command = [sys.executable, "-m", "petals_side.plain_client", str(model), dtype]
     async with children.open("transformers", command, environment(folder), asked=True) as child:
         await child.line(START_SECONDS)
         yield child
