@@ -111,22 +111,24 @@ class SwarmClient:
         await self._check_model()
         return snapshot
 
-    async def open_chain(self, shape: SessionShape, until: float) -> Chain:
+    async def open_chain(self, shape: SessionShape, until: float, since: float | None = None) -> Chain:
         """The fastest free chain for a session; waits for one, in line where there is none, until ``until``.
 
-        ``until`` is of trio's clock. Raises BlocksNotCovered or CacheFull if there is no chain by then, WrongModel if
+        ``until`` is of trio's clock. A session that has waited already, ``since`` (unix seconds), goes in line at once.
+        Raises BlocksNotCovered or CacheFull if there is no chain by then, WrongModel if
         the peers serve another model.
         """
         told = ""
-        waiting_since: float | None = None
+        waiting_since = since
         max_age = SNAPSHOT_SECONDS
         while True:
             try:
-                try:
-                    return await self._open_free(await self._view(max_age), shape, until)
-                except CacheFull:
-                    if trio.current_time() >= until:
-                        raise
+                if since is None:
+                    try:
+                        return await self._open_free(await self._view(max_age), shape, until)
+                    except CacheFull:
+                        if trio.current_time() >= until:
+                            raise
                 waiting_since = waiting_since or time.time()
                 return await wait_in_line(self, shape, waiting_since, until)
             except PeerSilent as failure:

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from swarm_node.chain import Decode
+from swarm_node.joint_opening import open_together
 from swarm_node.session import Session
 from swarm_node.settings import COMPANIONS_MAX
 from swarm_node.tasks import gather
@@ -28,6 +29,7 @@ async def step_together(turns: Sequence[Turn]) -> list[torch.Tensor]:
     """Session.step of each, all at once. Raises what the first to fail raises, and gives up the others."""
     for turn in turns:
         turn.session.extend(turn.hidden, turn.position)
+    await open_together([(turn.session, turn.keep) for turn in turns])
     decodes = [turn.session.decode(turn.keep) for turn in turns]
     groups = list(_groups(decodes))
     parts = await gather([partial(_run, [turns[i] for i in group], [decodes[i] for i in group]) for group in groups])
@@ -54,7 +56,7 @@ async def _run(turns: Sequence[Turn], decodes: Sequence[Decode | None]) -> list[
     outputs = await shared[0].chain.share_step(shared)
     for turn, output in zip(turns, outputs, strict=True):
         if output is not None:
-            turn.session.decoded()
+            turn.session.stepped()
     # A hop of theirs has failed, or only the stream that their frame was on.
     again = [i for i, output in enumerate(outputs) if output is None]
     for i, output in zip(

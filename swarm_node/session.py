@@ -32,10 +32,17 @@ class Session:
         self._chain: Chain | None = None
         self._synced = 0
         """Tokens of the history that the chain holds too."""
+        self._unproven = False
+        """Whether the chain has yet to serve a step."""
 
     @property
     def chain(self) -> Chain | None:
         return self._chain
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that it waits for a chain."""
+        return self._client.timeout
 
     def inputs(self) -> torch.Tensor:
         """A copy of the history, [length, hidden]."""
@@ -65,37 +72,43 @@ class Session:
         self._history.append(hidden)
 
     def decode(self, keep: int) -> Decode | None:
-        """The second half as something that may share a frame with other sessions' decodes, if it can; see decoded."""
+        """The second half as something that may share a frame with other sessions' decodes, if it can; see stepped."""
         chain = self._chain
         if chain is None or chain.broken or self._history.length > self._max_tokens:
             return None
         sent = self._history.since(self._synced)
         return Decode(chain, sent, self._synced, keep) if is_decode(len(sent)) else None
 
-    def decoded(self) -> None:
-        """What ``decode`` returned has been sent and done."""
+    def stepped(self) -> None:
+        """The chain has done the second half, here or in a frame of several."""
         self._synced = self._history.length
+        if self._unproven and self._chain is not None:
+            self._unproven = False
+            self._client.router.served(self._chain.hops, self._history.prefix_keys(self._synced))
+
+    async def open(self, keep: int, until: float, since: float | None = None) -> None:
+        """Take a chain for what ``run`` will do, see SwarmClient.open_chain."""
+        length = self._history.length
+        keys = self._history.prefix_keys(length)
+        shape = SessionShape(length, self._max_tokens, self._history.token_bytes, keys)
+        self._chain = await self._client.open_chain(shape, until, since)
+        self._unproven = True
+        # What the hops hold is not sent again, but tokens whose output is wanted are.
+        self._synced = min(self._chain.held_tokens, length - keep)
 
     async def run(self, keep: int) -> torch.Tensor:
         """The second half of a step."""
-        await self._fit()
+        await self.fit()
         chains = 0
         while True:
             if self._chain is None:
                 chains += 1
-                until = trio.current_time() + self._client.timeout
-                length = self._history.length
-                keys = self._history.prefix_keys(length)
-                shape = SessionShape(length, self._max_tokens, self._history.token_bytes, keys)
-                self._chain = await self._client.open_chain(shape, until)
-                # What the hops hold is not sent again, but tokens whose output is wanted are.
-                self._synced = min(self._chain.held_tokens, length - keep)
+                await self.open(keep, trio.current_time() + self._client.timeout)
+            assert self._chain is not None
             try:
                 sent = self._history.since(self._synced)
                 output = await self._chain.step(sent, self._synced, keep)
-                self._synced = self._history.length
-                if chains:
-                    self._client.router.served(self._chain.hops, keys)
+                self.stepped()
                 return output
             except ChainBroken as failure:
                 await self.close()
@@ -122,7 +135,7 @@ class Session:
             self._client.router.served(chain.hops, keys)
         chain.abandon(keys)
 
-    async def _fit(self) -> None:
+    async def fit(self) -> None:
         """Reserve more when the sequence outgrows what was declared."""
         if self._history.length <= self._max_tokens:
             return

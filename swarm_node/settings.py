@@ -230,6 +230,9 @@ WAITING_SNAPSHOT_SECONDS = 10.0
 REFUSED_SECONDS = 0.2
 """A waiting session that is refused comes back after up to so long, and not together with those it competes with."""
 
+HOLD_SECONDS = 2.0
+"""So long some sessions of one call hold places, at first, while others of it wait for theirs in vain."""
+
 NOTICE_SECONDS = 5.0
 """Between two lines about the same wait for who looks on."""
 

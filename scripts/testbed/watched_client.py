@@ -40,9 +40,9 @@ asked: ContextVar[Asked] = ContextVar("asked")
 
 
 class WatchedClient(SwarmClient):
-    """As SwarmClient; sessions are opened in tasks of which each has set ``asked``."""
+    """As SwarmClient; sessions are opened in tasks of which each has set ``asked``, never several at once."""
 
-    async def open_chain(self, shape: SessionShape, until: float) -> Chain:
+    async def open_chain(self, shape: SessionShape, until: float, since: float | None = None) -> Chain:
         request = asked.get()
         told = SlotShape(
             shape.prompt_tokens, shape.max_tokens, shape.token_bytes, new_tokens=max(request.new_tokens, 1)

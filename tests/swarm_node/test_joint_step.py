@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 import torch
 import trio
+import trio.testing
 
 from dht import Stream
 from routing import Span
-from routing.errors import ProtocolError
+from routing.errors import CacheFull, ProtocolError
+from swarm_node import joint_opening
 from swarm_node.chain import Chain
 from swarm_node.client import SwarmClient
 from swarm_node.joint_step import Turn, step_together
@@ -226,5 +229,62 @@ def test_what_came_beside_a_session_that_ended_does_not_wait_for_ever(start: Sta
         await net.until(lambda: node.engine.running == 1)
         assert node.host.backlog_tokens == 0
         assert await say(other, Ping()) == Pong(steps=0)
+
+    in_swarm(main)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint_opening, "HOLD_SECONDS", 0.2)
+
+
+async def first_steps(client: SwarmClient, whole: Watched) -> None:
+    """Three sessions of one call take in their texts, and end."""
+    texts = TEXTS[:3]
+    sessions = [client.open_session(TOKENS) for _ in texts]
+    outputs = await step_together([Turn(one, text, 0, 1) for one, text in zip(sessions, texts, strict=True)])
+    for output, text in zip(outputs, texts, strict=True):
+        assert_close(output, alone(whole._blocks, text)[-1:])
+    for session in sessions:
+        await session.close()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_calls_that_want_all_of_a_node_together_do_not_wait_for_each_others_places(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("whole", whole, 4)
+        async with trio.open_nursery() as nursery:
+            for name in ("alice", "bob", "carol"):
+                nursery.start_soon(first_steps, net.client(name), whole)
+
+    in_swarm(main)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_call_that_never_gets_all_its_places_leaves_them_to_others(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: Net) -> None:
+        await net.node("whole", whole, 2)
+
+        async def greedy() -> None:
+            with pytest.raises(CacheFull, match="every chain is full"):
+                await first_steps(net.client("greedy", timeout=3.0), whole)
+            ended.append("greedy")
+
+        async def modest() -> None:
+            session = net.client("modest").open_session(TOKENS)
+            assert_close(await session.step(TEXTS[0], 0, 1), alone(whole._blocks, TEXTS[0])[-1:])
+            ended.append("modest")
+            await session.close()
+
+        ended: list[str] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(greedy)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            nursery.start_soon(modest)
+        assert ended == ["modest", "greedy"]
 
     in_swarm(main)

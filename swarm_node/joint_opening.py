@@ -1,0 +1,68 @@
+"""Chains for several sessions of one call: they go on together, and so none is held for long while others wait."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import trio
+
+from routing.errors import SwarmError
+from swarm_node.session import Session
+from swarm_node.settings import HOLD_SECONDS, REFUSED_SECONDS
+from swarm_node.tasks import gather
+
+Asking = tuple[Session, int]
+"""A session, and how many of its last tokens are wanted; see Session.open."""
+
+
+async def open_together(asking: Sequence[Asking]) -> None:
+    """Give each session a chain that has none. Raises BlocksNotCovered or CacheFull if there are not enough in time.
+
+    Two calls that each had some places and waited for the other's would both wait in vain. So a call gives back what
+    it holds and has not used when no more comes; it keeps its turn in line, and the calls do not do so at once.
+    """
+    asking = [(session, keep) for session, keep in asking if session.chain is None]
+    if len(asking) < 2:
+        return  # one session takes its chain when it runs
+    for session, _keep in asking:
+        await session.fit()
+    now = trio.current_time()
+    try:
+        await gather([partial(session.open, keep, now) for session, keep in asking])
+    except SwarmError:
+        await _give_back(asking)
+        await _wait(asking, now + asking[0][0].timeout)
+
+
+async def _wait(asking: Sequence[Asking], until: float) -> None:
+    """In line, until all have chains."""
+    since = time.time()
+    patience = HOLD_SECONDS
+    held = 0
+    while True:
+        # At every node in the same order, so that not each of two sessions has one half of a chain.
+        opening = [
+            partial(session.open, keep, until, since + 1e-6 * index)
+            for index, (session, keep) in enumerate(asking)
+            if session.chain is None
+        ]
+        try:
+            with trio.move_on_after(patience * random.uniform(0.5, 1.5)):
+                await gather(opening)
+                return
+        except SwarmError:
+            await _give_back(asking)
+            raise
+        before, held = held, sum(session.chain is not None for session, _keep in asking)
+        if held and held == before:
+            await _give_back(asking)
+            await trio.sleep(REFUSED_SECONDS)  # else what is free again would be this call's, which has waited longest
+            held = 0
+            patience *= 2
+
+
+async def _give_back(asking: Sequence[Asking]) -> None:
+    await gather([session.close for session, _keep in asking])
