@@ -37,12 +37,18 @@ class LeanBlock:
         self._head_width: int = attention.head_dim
         self._scaling: float = attention.scaling
         self._norm = _Norm(block.input_layernorm)
-        self._query, self._key, self._value = attention.q_proj, attention.k_proj, attention.v_proj
-        self._output = attention.o_proj
+        # Past what torch does round a module's forward for hooks that nobody has set.
+        self._query, self._key, self._value, self._output, self._gate, self._up, self._down = (
+            linear.forward
+            for linear in (
+                attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj,
+                mlp.gate_proj, mlp.up_proj, mlp.down_proj,
+            )
+        )  # fmt: skip
+        self._activation = mlp.act_fn
         self._query_norm = _Norm(attention.q_norm) if hasattr(attention, "q_norm") else None
         self._key_norm = _Norm(attention.k_norm) if hasattr(attention, "k_norm") else None
         self._second_norm = _Norm(block.post_attention_layernorm)
-        self._gate, self._up, self._down, self._activation = mlp.gate_proj, mlp.up_proj, mlp.down_proj, mlp.act_fn
 
     def __call__(self, hidden: torch.Tensor, turns: Turns) -> torch.Tensor:
         """[tokens, hidden size] to the same."""
@@ -52,18 +58,13 @@ class LeanBlock:
         value = self._heads(self._value, normed)
         if self._query_norm is not None and self._key_norm is not None:
             query, key = self._query_norm(query), self._key_norm(key)
-        asked = Asked(
-            _turned(query, turns).transpose(0, 1),
-            _turned(key, turns).transpose(0, 1),
-            value.transpose(0, 1),
-            self._scaling,
-            None,
-            None,
-        )
+        turned = _turned(torch.cat((query, key), dim=1), turns).transpose(0, 1)
+        heads = query.shape[1]
+        asked = Asked(turned[:heads], turned[heads:], value.transpose(0, 1), self._scaling, None, None)
         seen = attend(self._index, asked).reshape(len(hidden), -1)
-        hidden = hidden + self._output(seen)
+        hidden = self._output(seen).add_(hidden)
         normed = self._second_norm(hidden)
-        return hidden + self._down(self._activation(self._gate(normed)).mul_(self._up(normed)))
+        return self._down(self._activation(self._gate(normed)).mul_(self._up(normed))).add_(hidden)
 
     def _heads(self, linear: Any, normed: torch.Tensor) -> torch.Tensor:
         """[tokens, heads, head width]"""
@@ -79,12 +80,13 @@ class _Norm:
         self._width = self._weight.numel()
         self._epsilon: float = module.variance_epsilon
         self._twice = torch.cat((self._weight, self._weight)) if self._weight.device.type == "cpu" else None
+        self._signs = self._weight.new_tensor([[1.0], [-1.0]])
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         if self._twice is None:
             return functional.rms_norm(states, (self._width,), self._weight, self._epsilon)
         # On a CPU torch has one kernel for a layer norm and half a dozen for this: beside its negative the mean is 0.
-        doubled = torch.cat((states, states.neg()), dim=-1)
+        doubled = (states.unsqueeze(-2) * self._signs).flatten(-2)
         normed = functional.layer_norm(doubled, (2 * self._width,), self._twice, None, self._epsilon)
         return normed[..., : self._width]
 
