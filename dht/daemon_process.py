@@ -7,15 +7,13 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from ipaddress import ip_address
-from pathlib import Path
 
 import trio
 
-from dht import die_with_parent
+from dht.die_with_parent import bound_to_this_thread
 from dht.settings import DAEMON_STOP_POLL_SECONDS, DAEMON_STOP_SECONDS
 from routing.errors import DaemonError, PortTaken, UsageError
 
@@ -35,7 +33,7 @@ class DaemonProcess:
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [*_bound_to_this_process(), program, *arguments],
+                [*bound_to_this_thread(), program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=subprocess.STDOUT,
@@ -113,10 +111,3 @@ def check_port(host: str, port: int) -> None:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise UsageError(f"{host} is no address of this machine; give one of its own, or 0.0.0.0") from None
             raise DaemonError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from None
-
-
-def _bound_to_this_process() -> list[str]:
-    """What to put before a command so that it dies with this thread; nothing where the kernel cannot do that."""
-    if not sys.platform.startswith("linux") or not sys.executable:
-        return []
-    return [sys.executable, "-I", "-S", str(Path(die_with_parent.__file__).resolve()), str(os.getpid())]

@@ -22,5 +22,15 @@ def main(parent: str, *command: str) -> None:
     os.execv(command[0], command)
 
 
+def bound_to_this_thread() -> list[str]:
+    """What to put before a command, which begins with a path, so that it dies with the thread that starts it.
+
+    Nothing where the kernel cannot do that.
+    """
+    if not sys.platform.startswith("linux") or not sys.executable:
+        return []
+    return [sys.executable, "-I", "-S", os.path.realpath(__file__), str(os.getpid())]
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from dht.die_with_parent import bound_to_this_thread
 from routing import Span
 from routing.errors import SwarmError
 
@@ -56,7 +57,8 @@ class NodeProcess:
 class LocalSwarm:
     """Node processes that listen on the loopback interface, and a directory for their keys and logs.
 
-    A context manager that owns them all; leaving it stops every node, at once if the body failed.
+    A context manager that owns them all; leaving it stops every node, at once if the body failed. On Linux they die
+    with the thread that started them, however that ends.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class LocalSwarm:
     def _spawn(self, span: Span | None, extra: Sequence[str], identity: Path | None = None) -> NodeProcess:
         self._started += 1
         directory = Path(self._directory.name)
-        command = [*self._program, "--model", self.model, "--host", "127.0.0.1"]
+        command = [*bound_to_this_thread(), *self._program, "--model", self.model, "--host", "127.0.0.1"]
         identity = identity or directory / f"node-{self._started}.key"
         command += ["--identity", str(identity), *self._options, *extra]
         if span is not None:

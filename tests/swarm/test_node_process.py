@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +77,21 @@ def test_a_killed_node_takes_its_daemon_with_it_and_fades_from_the_swarm(path: P
     left = 30 - (time.monotonic() - killed_at)
     snapshot = trio.run(snapshot_when, path, pair.address, left, 1)
     assert snapshot.missing(4) == [Span(2, 4)]
+
+
+def test_whoever_kills_the_owner_of_a_local_swarm_has_killed_its_nodes(path: Path) -> None:
+    code = "import sys; from swarm_node.local_swarm import *; swarm = LocalSwarm(sys.argv[1], sys.argv[2:])\n"
+    code += "swarm.start([Span(0, 4)]); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(path), *OPTIONS], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline()
+        started = descendants(owner.pid)
+        owner.kill()
+    killed_at = time.monotonic()
+    while running(started) and time.monotonic() < killed_at + 2:
+        time.sleep(0.05)
+    assert len(started) == 2  # a node and its daemon
+    assert not running(started)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
