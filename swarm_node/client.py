@@ -136,11 +136,11 @@ class SwarmClient:
             except BlocksNotCovered as failure:
                 await self._check_model()
                 error = failure
+            if trio.current_time() + RETRY_SECONDS >= until:
+                raise error
             if told != str(error):
                 told = str(error)
                 self.notice(f"waiting: {told}")
-            if trio.current_time() + RETRY_SECONDS >= until:
-                raise error
             # Clients that wait for the same place must not all ask at the same moment.
             await trio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
             max_age = 0.0
