@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +108,16 @@ def test_a_node_that_rejoins_in_time_saves_the_text(path: Path) -> None:
     notices: list[str] = []
     with LocalSwarm(str(path), OPTIONS) as swarm:
         _first, second = swarm.start([Span(0, 2), Span(2, 4)])
-        rejoining = threading.Thread(target=swarm.restart, args=(second,))
+        killed = threading.Event()
 
-        def replace() -> None:
+        def kill() -> None:
             second.kill()
-            rejoining.start()
+            killed.set()
 
-        with connect(path, swarm, notices) as model:
-            written = generated(model, PROMPT, streamer=AfterTokens(5, replace))
-        rejoining.join()
+        with connect(path, swarm, notices) as model, ThreadPoolExecutor() as pool:
+            writing = pool.submit(generated, model, PROMPT, streamer=AfterTokens(5, kill))
+            assert killed.wait(30)
+            swarm.restart(second)
+            written = writing.result()
     assert written == expected(path, PROMPT)
     assert any("2:4" in notice for notice in notices)

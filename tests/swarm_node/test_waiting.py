@@ -118,7 +118,7 @@ def test_a_session_takes_whichever_chain_is_free_first_and_leaves_the_other_line
             await net.until(lambda: whole.host.waiting == front.host.waiting == back.host.waiting == 1)
             await close(halves)
         assert route(chains[0]) == ["front", "back"]
-        assert whole.host.waiting == front.host.waiting == back.host.waiting == 0
+        await net.until(lambda: whole.host.waiting == front.host.waiting == back.host.waiting == 0)
 
     in_swarm(main)
 
