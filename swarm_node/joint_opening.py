@@ -9,6 +9,7 @@ from functools import partial
 
 import trio
 
+from dht.nursery import open_owner_nursery
 from routing.errors import SwarmError
 from swarm_node.session import Session
 from swarm_node.settings import HOLD_SECONDS, REFUSED_SECONDS
@@ -41,7 +42,6 @@ async def _wait(asking: Sequence[Asking], until: float) -> None:
     """In line, until all have chains."""
     since = time.time()
     patience = HOLD_SECONDS
-    held = 0
     while True:
         # At every node in the same order, so that not each of two sessions has one half of a chain.
         opening = [
@@ -50,18 +50,27 @@ async def _wait(asking: Sequence[Asking], until: float) -> None:
             if session.chain is None
         ]
         try:
-            with trio.move_on_after(patience * random.uniform(0.5, 1.5)):
+            async with open_owner_nursery() as nursery:
+                nursery.start_soon(_lose_patience, asking, patience, nursery.cancel_scope)
                 await gather(opening)
-                return
         except SwarmError:
             await _give_back(asking)
             raise
+        if all(session.chain is not None for session, _keep in asking):
+            return
+        await _give_back(asking)
+        await trio.sleep(REFUSED_SECONDS)  # else what is free again would be this call's, which has waited longest
+        patience *= 2
+
+
+async def _lose_patience(asking: Sequence[Asking], patience: float, scope: trio.CancelScope) -> None:
+    """End the wait when some have chains and no more come."""
+    held = 0
+    while True:
+        await trio.sleep(patience * random.uniform(0.5, 1.5))
         before, held = held, sum(session.chain is not None for session, _keep in asking)
         if held and held == before:
-            await _give_back(asking)
-            await trio.sleep(REFUSED_SECONDS)  # else what is free again would be this call's, which has waited longest
-            held = 0
-            patience *= 2
+            scope.cancel()
 
 
 async def _give_back(asking: Sequence[Asking]) -> None:
