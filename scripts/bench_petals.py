@@ -42,6 +42,7 @@ from petals_side.report import Round, compare, plot, table
 from petals_side.sides import open_transformers, petals, this_project
 from routing.errors import SwarmError
 from swarm_node.tasks import sole_error
+from swarm_node.wire_dtype import PLAIN
 
 SEED = 1
 """Of weights and prompts."""
@@ -51,11 +52,6 @@ PACKAGES = ("torch", "transformers", "hivemind", "numpy")
 class Dtype(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
-
-    @property
-    def bytes(self) -> int:
-        """Of a number."""
-        return 4 if self is Dtype.float32 else 2
 
 
 console = Console(width=None if sys.stdout.isatty() else 120)
@@ -109,7 +105,7 @@ async def run(
                 started = time.monotonic()
                 async with open_transformers(model, dtype, folder, children) as client:
                     alone, texts = await measure_transformers(client, prompts, new_tokens)
-                load = Load(prompts, new_tokens, texts, BLOCKS * BLOCK_PARAMETERS * dtype.bytes)
+                load = Load(prompts, new_tokens, texts, BLOCKS * BLOCK_PARAMETERS * PLAIN[dtype].itemsize)
                 done.append(Round(alone, await measure(ours, load), await measure(theirs, load)))
                 write(done, about, out)
                 console.print(f"round {number + 1} of {rounds} took {time.monotonic() - started:.0f} s")

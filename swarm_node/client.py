@@ -115,8 +115,7 @@ class SwarmClient:
         """The fastest free chain for a session; waits for one, in line where there is none, until ``until``.
 
         ``until`` is of trio's clock. A session that has waited already, ``since`` (unix seconds), goes in line at once.
-        Raises BlocksNotCovered or CacheFull if there is no chain by then, WrongModel if
-        the peers serve another model.
+        Raises BlocksNotCovered or CacheFull if there is no chain by then, WrongModel if the peers serve another model.
         """
         told = ""
         waiting_since = since
@@ -198,6 +197,9 @@ class SwarmClient:
         except ChainBroken as failure:
             self.avoid(failure)
             return chain
+        except BaseException:
+            chain.abandon()
+            raise
         chain.abandon()
         return faster
 

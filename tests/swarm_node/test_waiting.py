@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import trio
 import trio.testing
 
-from routing import Span
+from routing import Hop, SessionShape, Snapshot, Span
 from routing.errors import BlocksNotCovered, CacheFull
 from swarm_node import client as client_module
 from swarm_node import waiting
@@ -119,6 +120,32 @@ def test_a_session_takes_whichever_chain_is_free_first_and_leaves_the_other_line
             await close(halves)
         assert route(chains[0]) == ["front", "back"]
         await net.until(lambda: whole.host.waiting == front.host.waiting == back.host.waiting == 0)
+
+    in_swarm(main)
+
+
+def test_a_client_that_gives_up_while_it_thinks_again_keeps_no_chain(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(net: Net) -> None:
+        one, other = await nodes(net, loaded, one=1, other=1)
+        client = net.client("hesitant")
+        better = trio.Event()
+
+        def second_thoughts(_snapshot: Snapshot, _shape: SessionShape, hops: Sequence[Hop], *_: object) -> list[Hop]:
+            (hop,) = hops
+            node = other if hop.node.peer_id == "one" else one
+            net.lag = {("hesitant", node.name): 60.0}
+            better.set()
+            return [Hop(node.view(), hop.span)]
+
+        monkeypatch.setattr(client.router, "second_thoughts", second_thoughts)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_chain, client)
+            await better.wait()
+            assert one.engine.running + other.engine.running == 1
+            nursery.cancel_scope.cancel()
+        await net.until(lambda: one.engine.running + other.engine.running == 0)
 
     in_swarm(main)
 
