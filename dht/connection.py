@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import trio
 
 from dht.settings import READ_AHEAD_BYTES
@@ -56,23 +54,12 @@ class Connection:
         async with self._sending:
             try:
                 for piece in _pieces(buffers):
-                    sent = self._send_now(piece)
-                    if sent < len(piece):
-                        await self._socket.send_all(memoryview(piece)[sent:])
+                    await self._socket.send_all(piece)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise StreamClosed("the other side went away while it was sent to") from error
             except trio.Cancelled:
                 self.close()
                 raise
-
-    def _send_now(self, data: bytes | memoryview) -> int:
-        """How many bytes go without waiting; trio's socket would let all other tasks run after that."""
-        try:
-            return os.write(self._socket.socket.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise trio.BrokenResourceError from error
 
     def close(self) -> None:
         """End the connection at once. Calls in other tasks raise StreamClosed; closing again does nothing."""
