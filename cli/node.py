@@ -74,7 +74,7 @@ def node(
             from swarm_node.hosted_model import StoredModel
             from swarm_node.identity_file import claimed_identity
             from swarm_node.node import Node, NodeOptions
-            from swarm_node.quantised import Quant
+            from swarm_node.quant import Quant
 
         keep_freed_memory()
         if threads is not None:

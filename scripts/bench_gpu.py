@@ -29,12 +29,13 @@ from bench_generate import Case, Ratio, compare, together
 from bench_generate import show as show_ratios
 from bench_model import environment, make_llama, random_ids
 from routing import Span
-from swarm_node.block_span import BlockSpan, Row
+from swarm_node.block_span import BlockSpan
 from swarm_node.blocks import load_span
+from swarm_node.cache import Row
 from swarm_node.compute_speed import median_seconds
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model_source import ModelSource
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.remote_model import AutoSwarmModelForCausalLM
 
 SHAPES: dict[str, dict[str, int]] = {

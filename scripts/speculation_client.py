@@ -20,8 +20,8 @@ from transformers import set_seed
 from transformers.generation.streamers import BaseStreamer
 
 from routing import Span
-from swarm_node.block_span import Row
 from swarm_node.blocks import load_span
+from swarm_node.cache import Row
 from swarm_node.model_source import ModelSource
 from swarm_node.remote_model import AutoSwarmModelForCausalLM, SwarmModel
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from routing.errors import SwarmError
-from swarm_node.block_span import Row
-from swarm_node.hosted_blocks import HostedBlocks
+from swarm_node.cache import Row
+from swarm_node.hosted_model import HostedBlocks
 from swarm_node.reservation import Outcome, PendingStep
 
 logger = logging.getLogger(__name__)

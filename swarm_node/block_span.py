@@ -16,7 +16,7 @@ import torch
 from routing.errors import ProtocolError
 from routing.span import Span
 from swarm_node.attention import FLATTENED, RowAttention, attending, block_reaches
-from swarm_node.cache import SequenceCache
+from swarm_node.cache import Row, SequenceCache
 from swarm_node.decode_graphs import DecodeGraphs
 from swarm_node.footprint import BlockShapes
 from swarm_node.layer_list import LayerList
@@ -38,25 +38,6 @@ class CachePath(StrEnum):
     """All rows in one sequence, through the model's own blocks and our own attention function."""
     RECTANGLE = "rectangle"
     """Rows of equal length side by side, left-padded, through the model's own attention: the way that always works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One session's part of a step: its cache and how many tokens come after those already in it."""
-
-    cache: SequenceCache
-    tokens: int
-    horizon: int | None = None
-    """Length of the sequence at the end of the whole step that this row is a slice of; None if it is no slice.
-    Models whose rotary frequencies change with length need it to treat every slice alike."""
-
-    @property
-    def end(self) -> int:
-        return self.cache.length + self.tokens
-
-    @property
-    def reach(self) -> int:
-        return max(self.end, self.horizon or 0)
 
 
 @dataclass(slots=True)

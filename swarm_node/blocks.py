@@ -1,28 +1,23 @@
-"""Loading parts of a model: some of its blocks for a node, or everything but the blocks for a client."""
+"""Loading some of a model's blocks, and the fastest way to run them that computes what the model's own forward does."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import torch
-from transformers import PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from routing.errors import ModelError, UsageError
+from routing.errors import UsageError
 from routing.span import Span
 from swarm_node.allocator import freed_memory_returned
-from swarm_node.attention import FLATTENED
 from swarm_node.block_span import BlockSpan, CachePath
+from swarm_node.ends import load_pruned
 from swarm_node.fast_linear import make_fast
-from swarm_node.layer_list import LayerList
 from swarm_node.model_source import ModelSource
-from swarm_node.pruning import RemoteBlocks, keep_ends, keep_span
-from swarm_node.quantised import Quant, quantise
-from swarm_node.quiet import quiet
+from swarm_node.pruning import keep_span
+from swarm_node.quant import Quant
+from swarm_node.quantised import quantise
 from swarm_node.self_check import take_fastest
-from swarm_node.shards import needed_tensors, view
+from swarm_node.shards import needed_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +40,7 @@ def load_span(
         raise UsageError(f"blocks {span} are not in {source.name}, which has blocks 0:{source.blocks}")
     length = source.shapes.output_length
     with freed_memory_returned():
-        model = _load(source, span, dtype, lambda made: keep_span(made, span, length))
+        model = load_pruned(source, span, dtype, lambda made: keep_span(made, span, length))
         quantise(model, quant, device)  # before a GPU gets them all, which may have no room for the plain weights
         loaded = BlockSpan(model.to(device), span, source.shapes, dtype)
         make_fast(model)
@@ -63,50 +58,3 @@ def fetch_span(source: ModelSource, span: Span) -> None:
     tensors = needed_tensors(source.shards, source.shapes.list_name, span)
     for file in sorted(set(tensors.values())):
         source.files.path(file)
-
-
-def load_ends(source: ModelSource, *, dtype: torch.dtype, device: str | torch.device = "cpu") -> PreTrainedModel:
-    """Load the model without its blocks: embeddings, final norm, head, and a RemoteBlocks in place of the blocks.
-
-    Raises ModelError if its weights do not fit it. Blocks for disk and network: call it in a thread.
-    """
-    model = _load(source, None, dtype, lambda made: keep_ends(made, source.shapes.output_length))
-    model.to(device)
-    make_fast(model)
-    with quiet():
-        model.set_attn_implementation(FLATTENED)  # nothing attends here, so no mask need be built
-    return model
-
-
-def remote_blocks(model: PreTrainedModel) -> RemoteBlocks:
-    """The stand-in for the blocks in a model from load_ends()."""
-    stand_in = LayerList.find(model)[0]
-    assert isinstance(stand_in, RemoteBlocks), "this model was not loaded without its blocks"
-    return stand_in
-
-
-def _load(
-    source: ModelSource,
-    span: Span | None,
-    dtype: torch.dtype,
-    prune: Callable[[Any], None],
-) -> PreTrainedModel:
-    original = MODEL_FOR_CAUSAL_LM_MAPPING[type(source.config)]
-
-    def make(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
-        original.__init__(self, config, *args, **kwargs)
-        prune(self)
-
-    # A class of the same name in the same module: transformers looks both up to learn what the class can do.
-    pruned: Any = type(original.__name__, (original,), {"__init__": make, "__module__": original.__module__})
-    tensors = needed_tensors(source.shards, source.shapes.list_name, span)
-    with view(source.files, tensors) as directory, quiet():
-        try:
-            model, report = pruned.from_pretrained(str(directory), dtype=dtype, output_loading_info=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"the weights of {source.name} cannot be loaded ({error}); download it again") from error
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ModelError(f"the weights of {source.name} lack {missing}; download it again")
-    loaded: PreTrainedModel = model.eval().requires_grad_(False)
-    return loaded

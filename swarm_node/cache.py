@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -139,6 +140,25 @@ class SequenceCache:
         self._shared.discard(layer)
         self._placed = None
         return keys, values
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One session's part of a step: its cache and how many tokens come after those already in it."""
+
+    cache: SequenceCache
+    tokens: int
+    horizon: int | None = None
+    """Length of the sequence at the end of the whole step that this row is a slice of; None if it is no slice.
+    Models whose rotary frequencies change with length need it to treat every slice alike."""
+
+    @property
+    def end(self) -> int:
+        return self.cache.length + self.tokens
+
+    @property
+    def reach(self) -> int:
+        return max(self.end, self.horizon or 0)
 
 
 def block_tokens_of(layers: Layers) -> int:

@@ -25,9 +25,9 @@ from routing.errors import (
     SwarmError,
 )
 from swarm_node.chain import Chain, short_id
-from swarm_node.hosted_model import ModelCard
 from swarm_node.membership import check_model
 from swarm_node.messages import WireDtype
+from swarm_node.model_card import ModelCard
 from swarm_node.router import Hold, Router
 from swarm_node.session import Session
 from swarm_node.settings import CHAINS_TRIED, REFUSALS, RETRY_SECONDS, SNAPSHOT_SECONDS, STALE_SECONDS

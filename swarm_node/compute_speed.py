@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from swarm_node.block_span import Row
-from swarm_node.hosted_blocks import HostedBlocks
+from swarm_node.cache import Row
+from swarm_node.hosted_model import HostedBlocks
 from swarm_node.schedule import BatchLimits
 from swarm_node.settings import MEASURE_HISTORY_TOKENS, MEASURE_SECONDS
 

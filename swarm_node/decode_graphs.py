@@ -11,30 +11,19 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from routing.span import Span
 from swarm_node.attention import Reach, attending
-from swarm_node.cache import PLACE_NUMBERS, SequenceCache
+from swarm_node.cache import PLACE_NUMBERS, Row
 from swarm_node.settings import DECODE_TOKENS_MAX, GRAPH_SIZES, GRAPHS_MAX
 
 logger = logging.getLogger(__name__)
 
 Forward = Callable[[Span, torch.Tensor, torch.Tensor], torch.Tensor]
 """Span, hidden states [1, tokens, hidden size] and positions [1, tokens] to hidden states."""
-
-
-class DecodedRow(Protocol):
-    """One session's part of a step."""
-
-    @property
-    def cache(self) -> SequenceCache: ...
-
-    @property
-    def tokens(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +59,11 @@ class DecodeGraphs:
         """A cache for one token, for the tokens that fill up a step."""
         self._failed = False
 
-    def fit(self, row: DecodedRow, span: Span) -> bool:
+    def fit(self, row: Row, span: Span) -> bool:
         """Whether the step of this row may be one of those that are replayed."""
         return not self._failed and row.tokens <= DECODE_TOKENS_MAX and row.cache.holds(span)
 
-    def run(
-        self, forward: Forward, rows: Sequence[DecodedRow], hidden: torch.Tensor, span: Span
-    ) -> torch.Tensor | None:
+    def run(self, forward: Forward, rows: Sequence[Row], hidden: torch.Tensor, span: Span) -> torch.Tensor | None:
         """``hidden`` [tokens of all rows, hidden size] through the blocks of ``span``; None if that cannot be recorded.
 
         Tokens are written behind what the caches hold, which do not count them yet.
@@ -100,7 +87,7 @@ class DecodeGraphs:
         """Forget everything recorded: the blocks are others from now on."""
         self._recorded.clear()
 
-    def _table(self, rows: Sequence[DecodedRow], span: Span, size: int) -> np.ndarray:
+    def _table(self, rows: Sequence[Row], span: Span, size: int) -> np.ndarray:
         spare = np.array([self._spare.data_ptr(), self._spare.data_ptr(), 1], dtype=np.int64)
         table = np.zeros((PLACE_NUMBERS * len(span) + 1, size), dtype=np.int64)
         at = 0

@@ -26,10 +26,11 @@ from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.compute_threads import computing_alone
 from swarm_node.engine_meter import EngineMeter
 from swarm_node.gathering import BatchTimes, Pause, pause
-from swarm_node.hosted_blocks import HostedBlocks
+from swarm_node.hosted_model import HostedBlocks
+from swarm_node.messages import is_decode
 from swarm_node.prefix import Beginning
 from swarm_node.reservation import Outcome, PendingStep, Reservation, deliver
-from swarm_node.schedule import BatchLimits, is_decode, next_batch
+from swarm_node.schedule import BatchLimits, next_batch
 from swarm_node.settings import DECODES_RECENT_SECONDS
 
 __all__ = ["ComputeSpeed", "Engine", "EngineMeter", "HostedBlocks", "Reservation", "measure", "open_engine"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarm_node.messages import is_decode
 from swarm_node.reservation import PendingStep
-from swarm_node.schedule import is_decode
 from swarm_node.settings import MOVING_MEAN_WEIGHT
 
 

@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
 from swarm_node.layer_list import LayerList, accepted
 from swarm_node.linear_layers import linear_layers, weight_of
-from swarm_node.quantised import Quant, linear_bytes
+from swarm_node.quant import Quant, linear_bytes
 from swarm_node.quiet import quiet
 
 log = logging.getLogger(__name__)

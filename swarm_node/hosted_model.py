@@ -1,39 +1,39 @@
-"""What a node must know of a model to host some of its blocks: the seam between a node and where weights come from."""
+"""What a node and its engine ask of a model whose blocks they host: the seam to where weights come from."""
 
 from __future__ import annotations
 
 import platform
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 
 from routing.span import Span
 from swarm_node.block_span import BlockSpan
 from swarm_node.blocks import fetch_span, load_span
+from swarm_node.cache import Row, SequenceCache
 from swarm_node.footprint import Footprint
-from swarm_node.hosted_blocks import HostedBlocks
+from swarm_node.model_card import ModelCard
 from swarm_node.model_source import ModelSource
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 
 
-class ModelCard(Protocol):
-    """What nodes and clients agree on about a model."""
+class HostedBlocks(Protocol):
+    """Some consecutive blocks of a model, ready to run; not for two threads at once."""
 
-    @property
-    def name(self) -> str: ...
+    span: Span
+    hidden_size: int
+    device: torch.device
 
-    @property
-    def fingerprint(self) -> str: ...
+    def keep(self, span: Span) -> None:
+        """Drop all blocks but these."""
 
-    @property
-    def blocks(self) -> int:
-        """How many blocks the model has."""
+    def extend(self, other: Any) -> None:
+        """Take over the blocks of another of this kind, which come right before or after those here."""
 
-    @property
-    def hidden_size(self) -> int: ...
+    def new_cache(self, max_tokens: int) -> SequenceCache: ...
 
-    @property
-    def context_length(self) -> int | None: ...
+    def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor: ...
 
 
 class HostedModel(ModelCard, Protocol):

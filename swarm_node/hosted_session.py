@@ -26,9 +26,9 @@ from swarm_node.messages import (
     ResultBeside,
     Step,
     StepBeside,
+    is_decode,
 )
 from swarm_node.reservation import Outcome, Reservation
-from swarm_node.schedule import is_decode
 from swarm_node.settings import CONNECT_SECONDS, SESSION_SILENCE_SECONDS
 from swarm_node.tasks import deadline
 from swarm_node.wire import end_stream, receive_message, send_message

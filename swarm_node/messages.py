@@ -234,6 +234,11 @@ def tokens_in_all(message: Step | Result) -> int:
     return message.tokens + sum([other.tokens for other in message.beside])
 
 
+def is_decode(tokens: int) -> bool:
+    """True for a step that somebody watches word by word."""
+    return tokens <= DECODE_TOKENS_MAX
+
+
 class Ping(_Message):
     """Either side: are you there? Answered with a Pong."""
 

@@ -14,7 +14,7 @@ from swarm_node.fingerprint import fingerprint
 from swarm_node.footprint import BlockShapes, Footprint, probe
 from swarm_node.model_config import context_length, read_config, refuse_quantised
 from swarm_node.model_files import ModelFiles, open_files
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.quiet import quiet
 from swarm_node.settings import HUB_READERS
 from swarm_node.shards import Shard, read_shard, shard_files

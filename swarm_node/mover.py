@@ -12,7 +12,7 @@ from routing import NodeState, Span
 from routing.errors import ModelError
 from routing.moves import Move
 from swarm_node.engine import Engine
-from swarm_node.hosted_blocks import HostedBlocks
+from swarm_node.hosted_model import HostedBlocks
 from swarm_node.lookout import Lookout
 from swarm_node.own_view import OwnView
 from swarm_node.plan import hosting

@@ -20,8 +20,7 @@ from swarm_node.compute_speed import ComputeSpeed, measure
 from swarm_node.demand import Demand
 from swarm_node.device import chosen_device
 from swarm_node.engine import open_engine
-from swarm_node.hosted_blocks import HostedBlocks
-from swarm_node.hosted_model import HostedModel
+from swarm_node.hosted_model import HostedBlocks, HostedModel
 from swarm_node.lookout import Lookout
 from swarm_node.membership import check_model
 from swarm_node.memory import default_memory
@@ -30,7 +29,7 @@ from swarm_node.mover import Mover, Sessions
 from swarm_node.own_view import OwnView
 from swarm_node.plan import hosting, settle
 from swarm_node.promises import Promises
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.session_host import Served, SessionHost
 from swarm_node.settings import DRAIN_SECONDS, session_tokens
 from swarm_node.speed_cache import known_speed, remember_speed, speed_file

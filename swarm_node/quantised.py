@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from functools import partial
+import logging
+from functools import cache, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
 from torch import nn
 
 from swarm_node.linear_layers import bias_of, exchange, weight_of
-from swarm_node.nf4 import Nf4Linear, nf4_bytes
+from swarm_node.quant import NF4_VALUES, Quant
 from swarm_node.settings import INT8_ROWS, WIDENED_COLUMNS
-
-
-class Quant(StrEnum):
-    """How the weights of linear layers are kept."""
-
-    NONE = "none"
-    """As they are, in the dtype of the blocks."""
-    INT8 = "int8"
-    """In 8 bits, with a scale for each output."""
-    NF4 = "nf4"
-    """In 4 bits, with a scale for each 64 weights."""
-
-
-def linear_bytes(quant: Quant, weights: int, outputs: int, dtype: torch.dtype) -> int:
-    """What linear layers take that have so many ``weights`` and ``outputs`` in all, without biases."""
-    match quant:
-        case Quant.NONE:
-            return weights * dtype.itemsize
-        case Quant.INT8:
-            return weights + outputs * torch.float32.itemsize
-        case Quant.NF4:
-            return nf4_bytes(weights)
 
 
 def quantise(module: nn.Module, quant: Quant, device: str | torch.device = "cpu") -> None:
@@ -98,3 +77,44 @@ class Int8Linear(nn.Module):
         wide = rows.float()
         parts = [functional.linear(wide, part.float()) for part in self.levels.split(WIDENED_COLUMNS)]
         return (torch.cat(parts, dim=-1) * self.scales).to(rows.dtype)
+
+
+class Nf4Linear(nn.Module):
+    """A linear layer in NF4 (arXiv 2305.14314) by bitsandbytes: its weights are ``packed``, two in a byte, times ``scales``, float32, one for 64 weights.
+
+    Inputs and outputs are of the model's dtype; it computes in it too.
+    """
+
+    packed: torch.Tensor
+    scales: torch.Tensor
+
+    def __init__(self, linear: nn.Module, device: torch.device | str) -> None:
+        """``linear``: a Linear or a Conv1D; its weights are packed on ``device`` and stay there."""
+        super().__init__()
+        plain = weight_of(linear).to(device).contiguous()
+        self.out_features, self.in_features = plain.shape
+        packed, state = _bitsandbytes().functional.quantize_4bit(plain, blocksize=NF4_VALUES, quant_type="nf4")
+        self.register_buffer("packed", packed)
+        self.register_buffer("scales", state.absmax)
+        self.bias = bias_of(linear)
+        self._state = state
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """A plain copy, for models that multiply by the weight themselves."""
+        plain: torch.Tensor = _bitsandbytes().functional.dequantize_4bit(self.packed, self._state)
+        return plain
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """[…, in] to […, out]."""
+        output: torch.Tensor = _bitsandbytes().matmul_4bit(rows, self.packed, self._state, bias=self.bias)
+        return output
+
+
+@cache
+def _bitsandbytes() -> Any:
+    """The library, which takes a while to import and on some processors tells what else it would like to have."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    import bitsandbytes
+
+    return bitsandbytes

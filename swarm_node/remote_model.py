@@ -14,10 +14,10 @@ import torch
 from transformers import PreTrainedModel
 
 from routing import Hop
-from swarm_node.blocks import load_ends, remote_blocks
 from swarm_node.bridge import Bridge
 from swarm_node.device import chosen_device
 from swarm_node.draft import Draft, load_draft
+from swarm_node.ends import load_ends, remote_blocks
 from swarm_node.guessing import Guessing
 from swarm_node.model_source import ModelSource
 from swarm_node.remote_cache import RemoteCache

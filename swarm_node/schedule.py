@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from routing.span import Span
-from swarm_node.settings import BATCH_ROWS_MAX, DECODE_TOKENS_MAX, PREFILL_ALONE, PREFILL_BESIDE_DECODES
+from swarm_node.messages import is_decode
+from swarm_node.settings import BATCH_ROWS_MAX, PREFILL_ALONE, PREFILL_BESIDE_DECODES
 
 
 class WaitingStep(Protocol):
@@ -52,11 +53,6 @@ class BatchLimits:
         """What pays on a device: ``cpu`` or ``cuda``."""
         kind = device_type if device_type in PREFILL_ALONE else "cuda"
         return cls(BATCH_ROWS_MAX, PREFILL_BESIDE_DECODES[kind], PREFILL_ALONE[kind])
-
-
-def is_decode(tokens: int) -> bool:
-    """True for a step that somebody watches word by word."""
-    return tokens <= DECODE_TOKENS_MAX
 
 
 def next_batch(waiting: Sequence[Step], limits: BatchLimits, *, decodes_expected: bool) -> list[tuple[Step, int]]:

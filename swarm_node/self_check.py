@@ -7,7 +7,8 @@ import logging
 import torch
 
 from routing.span import Span
-from swarm_node.block_span import BlockSpan, CachePath, Row
+from swarm_node.block_span import BlockSpan, CachePath
+from swarm_node.cache import Row
 from swarm_node.settings import SELF_CHECK_TOLERANCE_EXACT, SELF_CHECK_TOLERANCE_ROUGH
 
 logger = logging.getLogger(__name__)

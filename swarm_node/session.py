@@ -11,7 +11,7 @@ from routing import SessionShape
 from routing.errors import ChainBroken, ContextTooLong
 from swarm_node.chain import Chain, Decode
 from swarm_node.history import History
-from swarm_node.schedule import is_decode
+from swarm_node.messages import is_decode
 from swarm_node.settings import CHAINS_PER_STEP
 
 if TYPE_CHECKING:

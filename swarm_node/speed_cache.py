@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from swarm_node.compute_speed import ComputeSpeed
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.settings import SPEED_LIFE_SECONDS
 
 log = logging.getLogger(__name__)

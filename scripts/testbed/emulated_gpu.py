@@ -19,8 +19,7 @@ import torch
 from routing.errors import ProtocolError
 from routing.hardware import BlockTime
 from routing.span import Span
-from swarm_node.block_span import Row
-from swarm_node.cache import SequenceCache
+from swarm_node.cache import Row, SequenceCache
 
 HIDDEN_SIZE = 64
 ROW_TOKENS = 8

@@ -11,7 +11,7 @@ import torch
 from routing.cluster import ModelShape
 from routing.span import Span
 from swarm_node.footprint import Footprint
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.settings import SESSION_TOKENS, WIRE_VERSION
 from testbed.emulated_gpu import HIDDEN_SIZE, ROW_TOKENS, EmulatedBlocks, EmulatedGpu
 

@@ -10,9 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from routing.span import Span
-from swarm_node.block_span import BlockSpan, CachePath, Row
-from swarm_node.blocks import load_ends, load_span, remote_blocks
-from swarm_node.cache import SequenceCache
+from swarm_node.block_span import BlockSpan, CachePath
+from swarm_node.blocks import load_span
+from swarm_node.cache import Row, SequenceCache
+from swarm_node.ends import load_ends, remote_blocks
 from swarm_node.layer_list import accepted
 from swarm_node.model_source import ModelSource
 from tests.models import VOCABULARY

@@ -14,12 +14,14 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from routing.errors import ModelError, ProtocolError, UsageError
 from routing.span import Span
-from swarm_node.block_span import BlockSpan, CachePath, Row
-from swarm_node.blocks import load_ends, load_span, remote_blocks
+from swarm_node.block_span import BlockSpan, CachePath
+from swarm_node.blocks import load_span
+from swarm_node.cache import Row
+from swarm_node.ends import load_ends, remote_blocks
 from swarm_node.lean_block import LEAN_MODELS
 from swarm_node.model_source import ModelSource
 from swarm_node.packed_linear import PackedLinear
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.shards import needed_tensors
 from tests.models import make_model
 from tests.swarm_node.local_chain import prompt, transformers_says

@@ -14,7 +14,7 @@ import trio.testing
 from routing.errors import CacheFull, ProtocolError
 from routing.span import Span
 from swarm_node.block_span import BlockSpan
-from swarm_node.blocks import remote_blocks
+from swarm_node.ends import remote_blocks
 from swarm_node.engine import Engine, measure, open_engine
 from tests.models import make_model
 from tests.swarm_node.local_chain import LocalChain, prompt, transformers_says

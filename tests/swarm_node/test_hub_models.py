@@ -11,8 +11,9 @@ import torch
 
 from routing.errors import ModelNotFound
 from routing.span import Span
-from swarm_node.block_span import Row
-from swarm_node.blocks import load_ends, load_span
+from swarm_node.blocks import load_span
+from swarm_node.cache import Row
+from swarm_node.ends import load_ends
 from swarm_node.model_source import ModelSource
 from swarm_node.shards import needed_tensors
 from tests.models import make_model

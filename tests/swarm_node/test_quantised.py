@@ -14,10 +14,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 from routing.span import Span
-from swarm_node.block_span import Row
 from swarm_node.blocks import load_span
+from swarm_node.cache import Row
 from swarm_node.model_source import ModelSource
-from swarm_node.quantised import Int8Linear, Quant, quantise
+from swarm_node.quant import Quant
+from swarm_node.quantised import Int8Linear, quantise
 from tests.models import make_model
 
 TEXT = """Return the list of names in the current local scope. The list type implements the sequence protocol, and

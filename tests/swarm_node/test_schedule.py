@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.span import Span
-from swarm_node.schedule import BatchLimits, is_decode, next_batch
+from swarm_node.messages import is_decode
+from swarm_node.schedule import BatchLimits, next_batch
 
 LIMITS = BatchLimits(decode_rows=4, prefill_beside_decodes=64, prefill_alone=512)
 ALL = Span(0, 4)

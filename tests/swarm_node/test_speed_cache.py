@@ -7,7 +7,7 @@ import torch
 
 from swarm_node import speed_cache
 from swarm_node.compute_speed import ComputeSpeed
-from swarm_node.quantised import Quant
+from swarm_node.quant import Quant
 from swarm_node.settings import SPEED_LIFE_SECONDS
 from swarm_node.speed_cache import known_speed, remember_speed, speed_file
 

@@ -10,8 +10,8 @@ import torch
 import trio
 
 from routing.span import Span
-from swarm_node.block_span import BlockSpan, Row
-from swarm_node.cache import SequenceCache
+from swarm_node.block_span import BlockSpan
+from swarm_node.cache import Row, SequenceCache
 from swarm_node.engine import Engine
 
 WIDTH = 48
