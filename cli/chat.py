@@ -14,7 +14,7 @@ from routing.errors import UsageError
 
 if TYPE_CHECKING:
     from cli.generation import Sampling
-    from swarm_node.remote_model import SwarmModel
+    from swarm_node.generate import SwarmModel
 
 
 def chat(
@@ -42,7 +42,7 @@ def chat(
         import torch
 
         from cli.generation import Sampling, joined
-        from swarm_node.model_source import ModelSource
+        from swarm_node.model import ModelSource
 
         if threads is not None:
             torch.set_num_threads(threads)

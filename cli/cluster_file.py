@@ -93,7 +93,7 @@ def _model_of(entry: ModelEntry) -> tuple[ModelShape, float, int]:
 
 
 def _named_model(entry: ModelEntry, name_or_path: str) -> tuple[ModelShape, float, int]:
-    from swarm_node.model_costs import read_costs
+    from swarm_node.model import read_costs
 
     costs = read_costs(name_or_path, (entry.dtype or Dtype.auto).value)
     tokens = entry.session_tokens or session_tokens(costs.context_length)

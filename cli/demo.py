@@ -32,7 +32,7 @@ def demo(
         from cli.generation import Sampling, check_length, encode, joined, run_generation
         from swarm_node.client import describe_route
         from swarm_node.local_swarm import LocalSwarm
-        from swarm_node.model_source import ModelSource
+        from swarm_node.model import ModelSource
 
         path = str(files("swarm_node") / "demo_model")
         source = ModelSource.open(path)

@@ -54,7 +54,7 @@ def generate(
         import torch
 
         from cli.generation import Sampling, check_length, encode, joined, run_generation
-        from swarm_node.model_source import ModelSource
+        from swarm_node.model import ModelSource
 
         if threads is not None:
             torch.set_num_threads(threads)

@@ -15,12 +15,11 @@ from transformers.generation.streamers import BaseStreamer
 from cli.notice import progress, tell
 from routing import Hop
 from routing.errors import ContextTooLong, ModelError, UsageError
-from swarm_node.remote_model import connect
+from swarm_node.generate import connect
 
 if TYPE_CHECKING:
-    from swarm_node.model_source import ModelSource
-    from swarm_node.remote_cache import RemoteCache
-    from swarm_node.remote_model import SwarmModel
+    from swarm_node.generate import RemoteCache, SwarmModel
+    from swarm_node.model import ModelSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,11 +70,10 @@ def node(
             import trio
 
             from cli.node_view import show_node
-            from swarm_node.allocator import keep_freed_memory
-            from swarm_node.hosted_model import StoredModel
-            from swarm_node.identity_file import claimed_identity
-            from swarm_node.node import Node, NodeOptions
-            from swarm_node.quant import Quant
+            from swarm_node.compute import StoredModel
+            from swarm_node.model import Quant
+            from swarm_node.node import Node, NodeOptions, claimed_identity
+            from swarm_node.process import keep_freed_memory
 
         keep_freed_memory()
         if threads is not None:

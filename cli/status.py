@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from routing import NodeView, Snapshot
-    from swarm_node.model_source import ModelSource
+    from swarm_node.model import ModelSource
 
 
 def status(
@@ -34,7 +34,7 @@ def status(
 
         import trio
 
-        from swarm_node.model_source import ModelSource
+        from swarm_node.model import ModelSource
 
         source = ModelSource.open(model, revision)
         trio.run(_show, source, peers, json_output, watch)
@@ -113,7 +113,7 @@ def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
     from rich.text import Text
 
     from routing import describe_blocks
-    from swarm_node.chain import short_id
+    from swarm_node.client import short_id
 
     replicas = snapshot.replicas(source.blocks)
     missing = snapshot.missing(source.blocks)

@@ -40,7 +40,8 @@ from churn.day import Day, day
 from churn.member import Pace
 from churn.rate import Doubled, double
 from churn.vanish import Vanished, vanish
-from swarm_node.settings import ANNOUNCE_SECONDS, LOOK_SECONDS, OVERDUE_SECONDS, RECORD_SECONDS
+from swarm_node.node.settings import LOOK_SECONDS, OVERDUE_SECONDS
+from swarm_node.settings import ANNOUNCE_SECONDS, RECORD_SECONDS
 
 PACES = (
     Pace(),

@@ -34,7 +34,7 @@ from routing.moves import Move, Placed, decide, expected_reserve, forecast, grow
 from routing.reserve import Plan, choose_reserve
 from routing.settings import TURN_SECONDS
 from routing.span import Span
-from swarm_node.settings import LOAD_SECONDS
+from swarm_node.node.settings import LOAD_SECONDS
 
 READ_SECONDS, ANNOUNCE_SECONDS, LOST = 30.0, 10.0, 0.05
 JOIN_SECONDS = 30.0

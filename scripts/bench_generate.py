@@ -32,8 +32,8 @@ from transformers import AutoModelForCausalLM, LogitsProcessor, PreTrainedModel
 
 from bench_model import environment, make_llama, random_ids
 from routing import Span
+from swarm_node.generate import AutoSwarmModelForCausalLM
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.remote_model import AutoSwarmModelForCausalLM
 
 PROMPT_TOKENS = 128
 MIXED_TOKENS = (16, 512)

@@ -29,14 +29,13 @@ from bench_generate import Case, Ratio, compare, together
 from bench_generate import show as show_ratios
 from bench_model import environment, make_llama, random_ids
 from routing import Span
-from swarm_node.block_span import BlockSpan
-from swarm_node.blocks import load_span
-from swarm_node.cache import Row
-from swarm_node.compute_speed import median_seconds
+from swarm_node.compute import Row
+from swarm_node.compute.loading import load_span
+from swarm_node.compute.span import BlockSpan
+from swarm_node.engine.speed import median_seconds
+from swarm_node.generate import AutoSwarmModelForCausalLM
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.model_source import ModelSource
-from swarm_node.quant import Quant
-from swarm_node.remote_model import AutoSwarmModelForCausalLM
+from swarm_node.model import ModelSource, Quant
 
 SHAPES: dict[str, dict[str, int]] = {
     "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 8},

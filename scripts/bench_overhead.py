@@ -29,9 +29,9 @@ from bench_model import environment
 from hollow_model import PROGRAM, HollowModel
 from process_counters import cpu_seconds
 from routing import Span
-from swarm_node.client import SwarmClient, open_client
+from swarm_node.client import Session, open_client
+from swarm_node.client.client import SwarmClient
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.session import Session
 
 SESSIONS = (1, 10, 50, 100, 200)
 WARM_STEPS = 100

@@ -42,7 +42,7 @@ from petals_side.report import Round, compare, plot, table
 from petals_side.sides import open_transformers, petals, this_project
 from routing.errors import SwarmError
 from swarm_node.tasks import sole_error
-from swarm_node.wire_dtype import PLAIN
+from swarm_node.wire import PLAIN
 
 SEED = 1
 """Of weights and prompts."""

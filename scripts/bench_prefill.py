@@ -27,10 +27,11 @@ from rich.console import Console
 from bench_model import environment
 from hollow_model import PROGRAM, HollowModel
 from routing import Span
-from swarm_node import awaited
-from swarm_node.client import SwarmClient, open_client
+from swarm_node.client import chain as awaited
+from swarm_node.client import open_client
+from swarm_node.client.client import SwarmClient
+from swarm_node.client.settings import PREFILL_STEP_TOKENS
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.settings import PREFILL_STEP_TOKENS
 
 NODES = 3
 GOAL = 2.2

@@ -33,9 +33,10 @@ from bench_model import environment, make_llama
 from petals_side.node_memory import processes_of, resident_bytes
 from routing import NodeView
 from routing.errors import SwarmError
-from swarm_node.client import SwarmClient, open_client
+from swarm_node.client import open_client
+from swarm_node.client.client import SwarmClient
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.model_source import ModelSource
+from swarm_node.model import ModelSource
 
 CLIENTS, WORKERS = 2, 8
 """Client processes, and sessions that each wants to have at once."""

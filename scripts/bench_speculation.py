@@ -37,7 +37,7 @@ from cli.demo import even_spans
 from routing.errors import SwarmError
 from speculation_client import ANSWERS, SPEC, Answer, Prompt, Spec
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.model_source import ModelSource
+from swarm_node.model import ModelSource
 from testbed import wan_namespaces
 from testbed.bed import Loopback, WideArea
 from testbed.node_processes import Network

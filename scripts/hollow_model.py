@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 
 from routing.span import Span
-from swarm_node.cache import Row, SequenceCache
-from swarm_node.footprint import Footprint
-from swarm_node.quant import Quant
+from swarm_node.compute import Row, SequenceCache
+from swarm_node.model import Footprint, Quant
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("hollow_node.py")))
 """What LocalSwarm runs as a node of it."""

@@ -29,8 +29,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench_model import environment
 from cli.demo import even_spans
-from swarm_node.messages import WireDtype
-from swarm_node.wire_dtype import decode, encode, token_bytes
+from swarm_node.wire import WireDtype, token_bytes
+from swarm_node.wire.dtypes import decode, encode
 
 CHUNK_TOKENS = 256
 WIRES: tuple[WireDtype, ...] = ("bfloat16", "float16", "int8")

@@ -15,8 +15,9 @@ import torch
 import trio
 import typer
 
-from swarm_node.client import SwarmClient, open_client
-from swarm_node.model_source import ModelSource
+from swarm_node.client import open_client
+from swarm_node.client.client import SwarmClient
+from swarm_node.model import ModelSource
 
 PROMPT_TOKENS = (16, 512)
 NEW_TOKENS = (8, 64)

@@ -20,10 +20,10 @@ from transformers import set_seed
 from transformers.generation.streamers import BaseStreamer
 
 from routing import Span
-from swarm_node.blocks import load_span
-from swarm_node.cache import Row
-from swarm_node.model_source import ModelSource
-from swarm_node.remote_model import AutoSwarmModelForCausalLM, SwarmModel
+from swarm_node.compute import Row
+from swarm_node.compute.loading import load_span
+from swarm_node.generate import AutoSwarmModelForCausalLM, SwarmModel
+from swarm_node.model import ModelSource
 
 STEPS, PAUSE_SECONDS = 16, 0.05
 """Single tokens timed at a time, and the pause before each."""

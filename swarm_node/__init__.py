@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swarm_node.remote_model import AutoSwarmModelForCausalLM, SwarmModel
+    from swarm_node.generate import AutoSwarmModelForCausalLM, SwarmModel
 
 # Read when torch is imported, or at its first product.
 #
@@ -24,7 +24,7 @@ __all__ = ["AutoSwarmModelForCausalLM", "SwarmModel"]
 def __getattr__(name: str) -> Any:
     """Import the public classes when they are first used: transformers takes seconds, and --help should not."""
     if name in __all__:
-        from swarm_node import remote_model
+        from swarm_node.generate import model as remote_model
 
         return getattr(remote_model, name)
     raise AttributeError(f"module 'swarm_node' has no attribute '{name}'")

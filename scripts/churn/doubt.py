@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from churn.member import Member
 from routing.doubt import whom_to_ask
 from routing.span import Span
-from swarm_node.settings import ASK_AGAIN_SECONDS, ASK_SECONDS, ASKED_PEERS
+from swarm_node.node.settings import ASK_AGAIN_SECONDS, ASK_SECONDS, ASKED_PEERS
 
 
 def ask(

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from routing.cluster import Server
 from routing.span import Span
-from swarm_node.settings import ANNOUNCE_SECONDS, LOOK_SECONDS, OVERDUE_SECONDS, RECORD_SECONDS
+from swarm_node.node.settings import LOOK_SECONDS, OVERDUE_SECONDS
+from swarm_node.settings import ANNOUNCE_SECONDS, RECORD_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

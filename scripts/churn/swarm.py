@@ -24,7 +24,7 @@ from routing.rescue import Rescue, missing_blocks, rescue
 from routing.reserve import Plan
 from routing.settings import HOUR_SECONDS, TURN_SECONDS
 from routing.span import Span
-from swarm_node.settings import DRAIN_SECONDS, LOAD_SECONDS
+from swarm_node.node.settings import DRAIN_SECONDS, LOAD_SECONDS
 
 LOST = 0.05
 """Share of the announcements that nobody gets."""

@@ -10,7 +10,7 @@ from churn.member import Member, Pace
 from churn.swarm import Swarm, Why, placed_by_plan
 from routing.cluster import hosted_blocks
 from routing.rescue import missing_blocks
-from swarm_node.settings import LOAD_SECONDS
+from swarm_node.node.settings import LOAD_SECONDS
 
 VANISH_SHARE = 0.3
 DRAWS = 20

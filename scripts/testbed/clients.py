@@ -22,8 +22,7 @@ from pydantic import TypeAdapter
 from routing.errors import SwarmError
 from routing.simulation import Job
 from routing.simulation.paged import PAGE_TOKENS
-from swarm_node.client import open_client
-from swarm_node.session import Session
+from swarm_node.client import Session, open_client
 from swarm_node.settings import SESSION_TOKENS
 from testbed.emulated_gpu import BLOCKS, SECONDS, generated_row, prompt_rows
 from testbed.emulated_model import EmulatedCard

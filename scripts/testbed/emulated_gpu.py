@@ -19,7 +19,7 @@ import torch
 from routing.errors import ProtocolError
 from routing.hardware import BlockTime
 from routing.span import Span
-from swarm_node.cache import Row, SequenceCache
+from swarm_node.compute import Row, SequenceCache
 
 HIDDEN_SIZE = 64
 ROW_TOKENS = 8

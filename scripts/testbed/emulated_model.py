@@ -10,9 +10,9 @@ import torch
 
 from routing.cluster import ModelShape
 from routing.span import Span
-from swarm_node.footprint import Footprint
-from swarm_node.quant import Quant
-from swarm_node.settings import SESSION_TOKENS, WIRE_VERSION
+from swarm_node.model import Footprint, Quant
+from swarm_node.model.settings import WIRE_VERSION
+from swarm_node.settings import SESSION_TOKENS
 from testbed.emulated_gpu import HIDDEN_SIZE, ROW_TOKENS, EmulatedBlocks, EmulatedGpu
 
 

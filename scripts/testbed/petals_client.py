@@ -15,7 +15,7 @@ from paper.settings import HANDLING_SECONDS
 from routing import Hop, NodeView, SessionShape, Span
 from routing.errors import BlocksNotCovered, ChainBroken
 from routing.simulation.petals import FULL_SERVER_SECONDS, back_off_seconds
-from swarm_node.chain import Chain
+from swarm_node.client.chain import Chain
 from testbed.watched_client import WatchedClient, asked
 
 Delay = Callable[[str | None, str | None], float]

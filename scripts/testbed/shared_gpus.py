@@ -18,9 +18,10 @@ from routing.cluster import Link
 from routing.settings import LINK_HANDLING_SECONDS
 from routing.simulation import Job, Policy, Route, SimulationResult, Start, Wake
 from routing.span import Span
-from swarm_node.messages import is_decode
-from swarm_node.schedule import BatchLimits, next_batch
-from swarm_node.settings import DECODES_RECENT_SECONDS, PREFILL_STEP_TOKENS
+from swarm_node.client.settings import PREFILL_STEP_TOKENS
+from swarm_node.engine.schedule import BatchLimits, next_batch
+from swarm_node.engine.settings import DECODES_RECENT_SECONDS
+from swarm_node.wire import is_decode
 from testbed.cluster import Cluster
 from testbed.emulated_gpu import ROW_TOKENS, EmulatedGpu
 

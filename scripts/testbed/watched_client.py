@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import trio
 
 from routing import Hop, SessionShape
-from swarm_node.chain import Chain
-from swarm_node.client import SwarmClient
+from swarm_node.client.chain import Chain
+from swarm_node.client.client import SwarmClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from churn.vanish import vanish
 from routing.cluster import ModelShape, Server
 from routing.rescue import missing_blocks
 from routing.span import Span
-from swarm_node.settings import LOAD_SECONDS, LOOK_SECONDS
+from swarm_node.node.settings import LOAD_SECONDS, LOOK_SECONDS
 
 MODEL = ModelShape(blocks=6, block_bytes=1, cache_bytes=0.5)
 

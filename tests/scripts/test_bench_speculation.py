@@ -10,7 +10,7 @@ import pytest
 from bare_echo import round_trip
 from bench_speculation import DRAWN, ONE_WAY_SECONDS, REPEATS, TEXT, ask, prompts_of, results, ring
 from speculation_client import Answer
-from swarm_node.model_source import ModelSource
+from swarm_node.model.source import ModelSource
 from testbed.bed import Loopback
 
 

@@ -16,8 +16,8 @@ from routing.cluster import ModelShape
 from routing.errors import BlocksNotCovered
 from routing.hardware import BlockTime
 from routing.simulation import Job, fixed_chain_policy, simulate, whole_model_chains
-from swarm_node.cache import Row
-from swarm_node.compute_speed import measure
+from swarm_node.compute.cache import Row
+from swarm_node.engine.speed import measure
 from testbed.bed import Loopback, Options, run
 from testbed.clients import Reservation, Routing
 from testbed.cluster import Cluster, Machine

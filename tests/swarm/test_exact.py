@@ -9,7 +9,7 @@ import pytest
 
 from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.model_source import ModelSource
+from swarm_node.model.source import ModelSource
 from tests.models import EXACT, make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of, thirds
 

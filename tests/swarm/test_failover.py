@@ -14,7 +14,7 @@ import pytest
 from routing import Span
 from routing.errors import BlocksNotCovered
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
-from swarm_node.chain import Chain
+from swarm_node.client.chain import Chain
 from swarm_node.local_swarm import LocalSwarm, NodeProcess
 from tests.swarm.runs import OPTIONS, AfterTokens, expected, generated, prompt_of, thirds
 

@@ -9,9 +9,9 @@ import trio
 
 from routing import NodeView, Snapshot, Span
 from swarm_node import AutoSwarmModelForCausalLM
-from swarm_node.client import open_client
+from swarm_node.client.client import open_client
 from swarm_node.local_swarm import LocalSwarm, NodeProcess
-from swarm_node.model_source import ModelSource
+from swarm_node.model.source import ModelSource
 from tests.models import CONTEXT
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 

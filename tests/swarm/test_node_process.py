@@ -18,11 +18,11 @@ from process_counters import children, is_running
 from routing import NodeState, Snapshot, Span
 from routing.errors import StreamClosed
 from swarm_node import AutoSwarmModelForCausalLM
-from swarm_node.client import open_client
+from swarm_node.client.client import open_client
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Attach, Failed, Open
-from swarm_node.model_source import ModelSource
-from swarm_node.wire import receive_message, send_message
+from swarm_node.model.source import ModelSource
+from swarm_node.wire.frames import receive_message, send_message
+from swarm_node.wire.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Attach, Failed, Open
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 
 

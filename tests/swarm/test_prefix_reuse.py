@@ -12,9 +12,9 @@ import torch
 from cli.demo import even_spans
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
-from swarm_node.chain import Chain
+from swarm_node.client.chain import Chain
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.model_source import ModelSource
+from swarm_node.model.source import ModelSource
 from tests.models import make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 

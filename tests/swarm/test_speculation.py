@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteri
 
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
-from swarm_node.chain import Chain
-from swarm_node.draft import Draft
+from swarm_node.client.chain import Chain
+from swarm_node.generate.draft import Draft
 from swarm_node.local_swarm import LocalSwarm
 from tests.models import CONTEXT
 from tests.swarm import runs

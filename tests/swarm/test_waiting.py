@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from routing import Span
-from swarm_node import AutoSwarmModelForCausalLM, SwarmModel, waiting
+from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
+from swarm_node.client import waiting
 from swarm_node.local_swarm import LocalSwarm
 from tests.models import make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from routing import Span
-from swarm_node.block_span import BlockSpan
-from swarm_node.blocks import load_span
-from swarm_node.model_source import ModelSource
+from swarm_node.compute.loading import load_span
+from swarm_node.compute.span import BlockSpan
+from swarm_node.model.source import ModelSource
 from tests.models import make_model
 from tests.swarm_node.watched import ALL, Start, Watched
 

@@ -10,12 +10,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from routing.span import Span
-from swarm_node.block_span import BlockSpan, CachePath
-from swarm_node.blocks import load_span
-from swarm_node.cache import Row, SequenceCache
-from swarm_node.ends import load_ends, remote_blocks
-from swarm_node.layer_list import accepted
-from swarm_node.model_source import ModelSource
+from swarm_node.compute.cache import Row, SequenceCache
+from swarm_node.compute.loading import load_span
+from swarm_node.compute.span import BlockSpan, CachePath
+from swarm_node.model.loading import load_ends, remote_blocks
+from swarm_node.model.source import ModelSource
+from swarm_node.model.surgery import accepted
 from tests.models import VOCABULARY
 
 

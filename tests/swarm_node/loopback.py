@@ -14,15 +14,16 @@ from dht.connection import Connection
 from dht.stream import Stream
 from routing import NodeState, NodeView, SessionShape, Snapshot, Span
 from routing.errors import PeerUnreachable
-from swarm_node.chain import Chain
-from swarm_node.client import SwarmClient
-from swarm_node.demand import Demand
-from swarm_node.engine import Engine, HostedBlocks, open_engine
-from swarm_node.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Message, Open, Wait
-from swarm_node.promises import Promises
-from swarm_node.session_host import Served, SessionHost
+from swarm_node.client.chain import Chain
+from swarm_node.client.client import SwarmClient
+from swarm_node.compute.hosting import HostedBlocks
+from swarm_node.engine.engine import Engine, open_engine
+from swarm_node.node.host import Served, SessionHost
+from swarm_node.node.promises import Promises
+from swarm_node.node.view import Demand
 from swarm_node.settings import RECORD_SECONDS
-from swarm_node.wire import receive_message, send_message
+from swarm_node.wire.frames import receive_message, send_message
+from swarm_node.wire.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Message, Open, Wait
 from tests.swarm_node.watched import WIDTH
 
 MODEL = "tiny"

@@ -9,7 +9,7 @@ import torch
 import trio
 
 from routing.errors import ModelError
-from swarm_node.compute_threads import computing_alone
+from swarm_node.process import computing_alone
 from swarm_node.tasks import in_thread
 
 

@@ -10,9 +10,9 @@ import torch
 import trio
 
 from routing.span import Span
-from swarm_node.block_span import BlockSpan
-from swarm_node.cache import Row, SequenceCache
-from swarm_node.engine import Engine
+from swarm_node.compute.cache import Row, SequenceCache
+from swarm_node.compute.span import BlockSpan
+from swarm_node.engine.engine import Engine
 
 WIDTH = 48
 ALL = Span(0, 4)

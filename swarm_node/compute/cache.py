@@ -1,0 +1,169 @@
+"""Keys and values of one session in the blocks of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from routing.span import Span
+from swarm_node.compute.settings import CACHE_FIRST_TOKENS
+
+Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values by block, each [heads, tokens, width]."""
+
+
+PLACE_NUMBERS = 3
+"""That tell where a block writes: the address of its keys, that of its values, and the tokens that there is room for in
+each head."""
+
+
+class SequenceCache:
+    """Room for ``max_tokens`` tokens per block, made as it fills.
+
+    Owned by a session's reservation and ended by free(). Only the thread that runs the blocks touches it while steps
+    run. A step first writes every block's keys and values behind ``length`` and then advances; a step that fails in
+    between has changed nothing that counts.
+
+    What it has lent to others, or borrowed from them, it never writes over: it makes a copy of its own first.
+    """
+
+    def __init__(self, max_tokens: int, reusable: bool = True) -> None:
+        self.max_tokens = max_tokens
+        self.reusable = reusable
+        """Whether what it holds depends on the tokens alone, so that it is right for every session that begins so."""
+        self._length = 0
+        self._layers: Layers = {}
+        self._shared: set[int] = set()
+        """Blocks whose tensors others read too, where this session would write."""
+        self._lent = 0
+        """So many tokens at the beginning others may read."""
+        self._placed: tuple[Span, int, np.ndarray] | None = None
+        """What places() said last: for which blocks, for how many tokens it holds, and the table."""
+
+    @property
+    def length(self) -> int:
+        """Tokens that count; what lies behind them is leftover."""
+        return self._length
+
+    @property
+    def borrows(self) -> bool:
+        """Whether a block's keys and values are still another's."""
+        return bool(self._shared)
+
+    def advance(self, tokens: int) -> None:
+        """Count ``tokens`` more, after every block has written them."""
+        self._length += tokens
+
+    def roll_back(self, length: int) -> None:
+        """Forget all tokens from position ``length`` on."""
+        if not 0 <= length <= self._length:
+            raise ValueError(f"cannot roll back from {self._length} to {length} tokens")
+        self._length = length
+        if length < self._lent:
+            self._shared.update(self._layers)
+            self._lent = 0
+            self._placed = None
+
+    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put keys and values, each [heads, tokens, width], behind the tokens that count.
+
+        Returns views of all keys and values up to there, [heads, length + tokens, width].
+        """
+        end = self._length + keys.shape[1]
+        if end > self.max_tokens:
+            raise ValueError(f"{end} tokens do not fit into a cache reserved for {self.max_tokens}")
+        held = self._own(layer, (keys, values), end)
+        held[0][:, self._length : end] = keys
+        held[1][:, self._length : end] = values
+        return held[0][:, :end], held[1][:, :end]
+
+    def holds(self, span: Span) -> bool:
+        """Whether every block of ``span`` has written."""
+        placed = self._placed is not None and self._placed[0] == span
+        return placed or all(layer in self._layers for layer in span.blocks())
+
+    def places(self, span: Span, tokens: int) -> np.ndarray:
+        """Where the blocks of ``span``, which it holds(), may write ``tokens`` more themselves.
+
+        PLACE_NUMBERS for each block, one after the other in int64. True until the next call of anything else here but
+        advance().
+        """
+        end = self._length + tokens
+        if end > self.max_tokens:
+            raise ValueError(f"{end} tokens do not fit into a cache reserved for {self.max_tokens}")
+        if self._placed is None or self._placed[0] != span or self._placed[1] < end:
+            held = [self._own(layer, self._layers[layer], end) for layer in span.blocks()]
+            table = [(keys.data_ptr(), values.data_ptr(), keys.shape[1]) for keys, values in held]
+            room = min(keys.shape[1] for keys, _values in held)
+            self._placed = (span, room, np.array(table, dtype=np.int64).reshape(-1))
+        return self._placed[2]
+
+    def lend(self, tokens: int) -> Layers:
+        """Views of the first ``tokens`` tokens, which never change; at most ``length``."""
+        self._lent = max(self._lent, tokens)
+        return {layer: (keys[:, :tokens], values[:, :tokens]) for layer, (keys, values) in self._layers.items()}
+
+    def borrow(self, layers: Mapping[int, tuple[torch.Tensor, torch.Tensor]], tokens: int) -> None:
+        """Begin with the first ``tokens`` tokens of what another cache has lent. For an empty cache only."""
+        if self._length or self._layers:
+            raise ValueError("a cache that holds tokens cannot borrow others")
+        self._layers = {layer: (keys[:, :tokens], values[:, :tokens]) for layer, (keys, values) in layers.items()}
+        self._shared = set(layers)
+        self._length = tokens
+        self._placed = None
+
+    def token_elements(self) -> dict[int, int]:
+        """Numbers kept per token, for each block that has written."""
+        return {layer: sum(part.shape[0] * part.shape[2] for part in held) for layer, held in self._layers.items()}
+
+    def free(self) -> None:
+        """Give the memory back; the cache is empty after that."""
+        self._layers.clear()
+        self._shared.clear()
+        self._length = self._lent = 0
+        self._placed = None
+
+    def _own(self, layer: int, like: tuple[torch.Tensor, torch.Tensor], end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a block with room for ``end`` tokens, of the kind of ``like``, that nobody else reads."""
+        held = self._layers.get(layer)
+        if held is not None and layer not in self._shared and held[0].shape[1] >= end:
+            return held
+        room = min(self.max_tokens, max(CACHE_FIRST_TOKENS, 1 << (end - 1).bit_length()))
+        keys, values = (part.new_empty(part.shape[0], room, part.shape[2]) for part in like)
+        if held is not None:
+            keys[:, : self._length] = held[0][:, : self._length]
+            values[:, : self._length] = held[1][:, : self._length]
+        self._layers[layer] = keys, values
+        self._shared.discard(layer)
+        self._placed = None
+        return keys, values
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One session's part of a step: its cache and how many tokens come after those already in it."""
+
+    cache: SequenceCache
+    tokens: int
+    horizon: int | None = None
+    """Length of the sequence at the end of the whole step that this row is a slice of; None if it is no slice.
+    Models whose rotary frequencies change with length need it to treat every slice alike."""
+
+    @property
+    def end(self) -> int:
+        return self.cache.length + self.tokens
+
+    @property
+    def reach(self) -> int:
+        return max(self.end, self.horizon or 0)
+
+
+def block_tokens_of(layers: Layers) -> int:
+    """Tokens, counted in each block, that the memory behind ``layers`` has room for: a view keeps all of its tensor."""
+    return sum(
+        max(part.untyped_storage().nbytes() // (part.element_size() * part.shape[0] * part.shape[2]) for part in held)
+        for held in layers.values()
+    )

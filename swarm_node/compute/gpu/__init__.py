@@ -1,0 +1,1 @@
+"""Programs for a GPU: kernels in Triton, and steps that are recorded once and replayed."""

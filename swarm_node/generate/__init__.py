@@ -1,0 +1,10 @@
+"""A transformers model over the swarm: ``generate`` with everything it can do, and guesses ahead.
+
+The blocks are remote; embeddings, head and the choice of tokens are here."""
+
+from __future__ import annotations
+
+from swarm_node.generate.cache import RemoteCache
+from swarm_node.generate.model import AutoSwarmModelForCausalLM, SwarmModel, connect
+
+__all__ = ["AutoSwarmModelForCausalLM", "RemoteCache", "SwarmModel", "connect"]

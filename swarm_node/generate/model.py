@@ -1,0 +1,221 @@
+"""A transformers model whose blocks live in the swarm: everything generate can do, with the block stack remote."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from routing import Hop
+from swarm_node.client import Bridge
+from swarm_node.device import chosen_device
+from swarm_node.generate.cache import RemoteCache
+from swarm_node.generate.draft import Draft, load_draft
+from swarm_node.generate.head import share_head
+from swarm_node.generate.hooks import Guessing
+from swarm_node.generate.settings import CLIENT_TIMEOUT_SECONDS
+from swarm_node.model import ModelSource, load_ends, remote_blocks
+from swarm_node.wire import wire_named
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Call:
+    """What the block stack's stand-in needs to know of the forward call it is in."""
+
+    cache: RemoteCache
+    attention_mask: torch.Tensor | None
+    keep: int
+
+
+class AutoSwarmModelForCausalLM:
+    """Entry point in the manner of transformers' Auto classes."""
+
+    @staticmethod
+    def from_pretrained(
+        model: str,
+        *,
+        initial_peers: Sequence[str],
+        dtype: str = "auto",
+        revision: str | None = None,
+        timeout: float = CLIENT_TIMEOUT_SECONDS,
+        notice: Callable[[str], None] = log.warning,
+        speculate: bool = True,
+        draft_model: str | None = None,
+        wire_dtype: str = "auto",
+        device: str = "cpu",
+    ) -> SwarmModel:
+        """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
+
+        ``timeout``: seconds to wait for missing blocks or a free place before a call fails. ``notice`` is told, one
+        line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``draft_model``, a directory or
+        Hub id of a small model of the same tokens, runs here and guesses where that pays. ``wire_dtype``: in which
+        hidden states travel, ``bfloat16`` and ``int8`` for slow links at some loss; ``auto`` is that of the model here.
+        ``device``: where embeddings, head and draft model are computed.
+        Close the model, or use it as a context manager. Raises ModelError, UsageError, NetworkError.
+        """
+        source = ModelSource.open(model, revision)
+        return connect(
+            source,
+            initial_peers,
+            dtype=dtype,
+            timeout=timeout,
+            notice=notice,
+            speculate=speculate,
+            draft_model=draft_model,
+            wire_dtype=wire_dtype,
+            device=device,
+        )
+
+
+def connect(
+    source: ModelSource,
+    initial_peers: Sequence[str],
+    *,
+    dtype: str,
+    timeout: float,
+    notice: Callable[[str], None],
+    speculate: bool = True,
+    draft_model: str | None = None,
+    wire_dtype: str = "auto",
+    device: str = "cpu",
+) -> SwarmModel:
+    """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
+    wire = wire_named(wire_dtype)
+    device = chosen_device(device)
+    draft = load_draft(draft_model, source, device) if draft_model is not None else None
+    bridge = Bridge(source, initial_peers, timeout, notice, wire)
+    try:
+        ends = load_ends(source, dtype=source.resolve_dtype(dtype), device=device)
+        kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
+        ends.__class__ = kind
+        assert isinstance(ends, SwarmModel)
+        ends._join(bridge, speculate, draft)
+        return ends
+    except BaseException:
+        bridge.close()
+        raise
+
+
+class SwarmModel(Guessing, PreTrainedModel):
+    """The part of a causal language model that the user runs: embeddings, final norm, head, and generate.
+
+    Made by AutoSwarmModelForCausalLM as a subclass of the model's own class too. Owns the connection to the swarm;
+    ended by ``close`` or by leaving it as a context manager. Several threads may call it at once.
+    """
+
+    _bridge: Bridge
+
+    def _join(self, bridge: Bridge, speculate: bool, draft_model: PreTrainedModel | None) -> None:
+        self._bridge = bridge
+        self._calls = threading.local()
+        self.speculate = speculate
+        self._new_draft = partial(Draft, draft_model) if draft_model is not None else None
+        remote_blocks(self).forward_blocks = self._forward_blocks
+        share_head(self)
+
+    def new_cache(self, max_tokens: int) -> RemoteCache:
+        """A cache to pass as ``past_key_values``, for turns of at most ``max_tokens`` tokens in all."""
+        return RemoteCache(self._bridge, max_tokens)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """transformers' generate. The cache in the swarm is freed at the end unless it is returned or was passed in."""
+        self._calls.made = []
+        self._calls.rounds = 0
+        try:
+            output = super().generate(*args, **kwargs)
+        except BaseException:
+            self._close_caches(None)
+            raise
+        self._close_caches(getattr(output, "past_key_values", None))
+        return output
+
+    def close(self) -> None:
+        """Leave the swarm; every cache of this model is freed. May be called twice."""
+        self._bridge.close()
+
+    def __enter__(self) -> SwarmModel:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def route(self) -> tuple[Hop, ...]:
+        """The chain that served the first row of this thread's last forward call; empty if there was none."""
+        return getattr(self._calls, "route", ())
+
+    def rounds(self) -> int:
+        """How often this thread's last generate call went round the chain: once a token, or less often by guessing."""
+        return getattr(self._calls, "rounds", 0)
+
+    def _close_caches(self, kept: object) -> None:
+        for cache in self._calls.made:
+            if cache is not kept:
+                cache.close()
+        self._calls.made = []
+
+    def _prepare_cache_for_generation(
+        self,
+        generation_config: Any,
+        model_kwargs: dict[str, Any],
+        generation_mode: Any,
+        batch_size: int,
+        max_cache_length: int,
+    ) -> None:
+        """transformers' hook: put a RemoteCache where it would put a DynamicCache."""
+        given = model_kwargs.get("past_key_values")
+        if given is not None:
+            given._is_user_defined = True
+        elif generation_config.use_cache is not False:
+            cache = self.new_cache(max_cache_length)
+            self._calls.made.append(cache)
+            model_kwargs["past_key_values"] = cache
+
+    def _supports_default_dynamic_cache(self) -> bool:
+        return True
+
+    def _forward_blocks(self, hidden: torch.Tensor) -> torch.Tensor:
+        call: _Call = self._calls.current
+        return call.cache.run(hidden, call.attention_mask, call.keep)
+
+
+def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
+    """``kind.forward``, telling the stand-in for the block stack which cache and mask the call is about."""
+    plain = kind.forward
+    signature = inspect.signature(plain)
+
+    @wraps(plain)
+    def forward(self: SwarmModel, *args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(self, *args, **kwargs)
+        given = bound.arguments
+        inputs = given.get("input_ids") if given.get("input_ids") is not None else given.get("inputs_embeds")
+        tokens = inputs.shape[1] if inputs is not None else 0
+        wanted = given.get("logits_to_keep", 0)
+        keep = wanted if isinstance(wanted, int) and wanted > 0 else tokens
+        cache = given.get("past_key_values")
+        temporary = False
+        if cache is None:
+            cache = self.new_cache(max(tokens, 1))
+            use_cache = given.get("use_cache")
+            temporary = use_cache is False or (use_cache is None and not self.config.get_text_config().use_cache)
+            given["past_key_values"] = cache
+        self._calls.current = _Call(cache, given.get("attention_mask"), keep)
+        self._calls.rounds = self.rounds() + 1
+        try:
+            output = plain(*bound.args, **bound.kwargs)
+            self._calls.route = cache.route()
+            return output
+        finally:
+            self._calls.current = None
+            if temporary:
+                cache.close()
+
+    return forward

@@ -1,0 +1,41 @@
+"""What a model is, what its blocks cost, where its weights lie, and how a part of it is loaded.
+
+It runs no blocks: a client loads the ends of a model by it, and ``compute`` the blocks."""
+
+from __future__ import annotations
+
+from swarm_node.model.fast_linear import make_fast
+from swarm_node.model.footprint import BlockShapes, Footprint
+from swarm_node.model.linear_layers import bias_of, exchange, weight_of
+from swarm_node.model.loading import load_ends, load_pruned, remote_blocks
+from swarm_node.model.quant import NF4_VALUES, Quant
+from swarm_node.model.quiet import quiet
+from swarm_node.model.rope import VariableRope, longest_alike
+from swarm_node.model.shards import needed_tensors
+from swarm_node.model.source import ModelSource, read_costs
+from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_argument, keep_span
+
+__all__ = [
+    "NF4_VALUES",
+    "BlockShapes",
+    "Footprint",
+    "LayerList",
+    "ModelSource",
+    "Quant",
+    "Skip",
+    "VariableRope",
+    "as_block_output",
+    "bias_of",
+    "exchange",
+    "hidden_argument",
+    "keep_span",
+    "load_ends",
+    "load_pruned",
+    "longest_alike",
+    "make_fast",
+    "needed_tensors",
+    "quiet",
+    "read_costs",
+    "remote_blocks",
+    "weight_of",
+]

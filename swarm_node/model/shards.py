@@ -1,0 +1,154 @@
+"""Which weight files hold which tensors, what a swarm knows them by, and a view that shows only some of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from routing.errors import ModelError, ModelNotFound, ModelUnsupported
+from routing.span import Span
+from swarm_node.model.files import CONFIG, ModelFiles
+from swarm_node.model.settings import (
+    FINGERPRINT_PIECE_BYTES,
+    FINGERPRINT_PIECES,
+    HEADER_BYTES_MAX,
+    HUB_READERS,
+    WIRE_VERSION,
+)
+
+_INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One safetensors file as its header describes it."""
+
+    file: str
+    header: bytes
+    size: int
+    """Bytes of the whole file."""
+
+    @property
+    def data_start(self) -> int:
+        return 8 + len(self.header)
+
+    def tensors(self) -> dict[str, Any]:
+        """What the header says of each tensor, by name."""
+        return {name: entry for name, entry in json.loads(self.header).items() if name != "__metadata__"}
+
+
+def shard_files(files: ModelFiles) -> list[str]:
+    """The names of the weight files.
+
+    Raises ModelUnsupported if there are weights but no safetensors, ModelNotFound if any are missing.
+    """
+    if _INDEX in files.sizes:
+        try:
+            names = sorted(set(json.loads(files.path(_INDEX).read_bytes())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{files.path(_INDEX)} is no weight index; download the model again") from error
+    elif _SINGLE in files.sizes:
+        names = [_SINGLE]
+    elif any(name.endswith((".bin", ".pt", ".pth", ".h5", ".gguf")) for name in files.sizes):
+        raise ModelUnsupported(f"{files.directory} has no safetensors weights; convert it with save_pretrained() first")
+    else:
+        raise ModelNotFound(f"{files.directory} holds no safetensors weights; give the directory of a whole model")
+    for name in names:
+        if name not in files.sizes:
+            raise ModelNotFound(f"{files.directory} lacks {name}, which its index names; download the model again")
+    return names
+
+
+def read_shard(files: ModelFiles, file: str) -> Shard:
+    """Read the header of one weight file. Raises ModelError if the file is not safetensors."""
+    size = files.sizes[file]
+    prefix = files.read(file, 0, min(8, size))
+    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+    if 8 + length > size or length > HEADER_BYTES_MAX:
+        raise ModelError(f"{file} in {files.directory} is cut short or no safetensors file; download it again")
+    shard = Shard(file, files.read(file, 8, 8 + length), size)
+    try:
+        whole = shard.data_start + max(tensor["data_offsets"][1] for tensor in shard.tensors().values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file} in {files.directory} has a broken header; download it again") from error
+    if whole != size:
+        raise ModelError(f"{file} in {files.directory} has {size} bytes instead of {whole}; download it again")
+    return shard
+
+
+def needed_tensors(shards: tuple[Shard, ...], list_name: str, span: Span | None) -> dict[str, str]:
+    """Tensor name → file for the blocks of ``span``, or for all that is not in a block if ``span`` is None."""
+    block = re.compile(rf"(?:^|\.){re.escape(list_name)}\.(\d+)\.")
+    wanted = {}
+    for shard in shards:
+        for name in shard.tensors():
+            match = block.search(name)
+            if (match is None) if span is None else (match is not None and int(match[1]) in span):
+                wanted[name] = shard.file
+    return wanted
+
+
+@contextmanager
+def view(files: ModelFiles, tensors: dict[str, str]) -> Iterator[Path]:
+    """A temporary model directory of links that shows only ``tensors``; only their files are fetched."""
+    with TemporaryDirectory(prefix="swarm-model-") as name:
+        directory = Path(name)
+        index = {"metadata": {}, "weight_map": tensors}
+        (directory / _INDEX).write_text(json.dumps(index))
+        for file in (CONFIG, "generation_config.json", *sorted(set(tensors.values()))):
+            if file in files.sizes:
+                (directory / file).symlink_to(files.path(file).resolve())
+        yield directory
+
+
+_VOLATILE = {"transformers_version", "_name_or_path", "dtype", "torch_dtype", "architectures", "_attn_implementation"}
+"""Config keys that say who saved the model and how, not what it computes."""
+
+FINGERPRINT_LENGTH = 32
+"""Hexadecimal digits."""
+
+
+def fingerprint(files: ModelFiles, config: dict[str, Any], shards: tuple[Shard, ...]) -> str:
+    """Hash of config, wire version and every weight file's header, size and evenly spread pieces of its data.
+
+    The names of the weight files do not count. Raises ModelNotFound if a piece cannot be read.
+    """
+    total = hashlib.sha256(f"swarm wire {WIRE_VERSION}\n".encode())
+    total.update(json.dumps(_lasting(config), sort_keys=True, separators=(",", ":")).encode())
+    with ThreadPoolExecutor(HUB_READERS) as readers:
+        digests = list(readers.map(lambda shard: _shard_digest(files, shard), shards))
+    for digest in sorted(digests):
+        total.update(digest)
+    return total.hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lasting(item) for key, item in value.items() if key not in _VOLATILE}
+    return [_lasting(item) for item in value] if isinstance(value, list) else value
+
+
+def _shard_digest(files: ModelFiles, shard: Shard) -> bytes:
+    digest = hashlib.sha256(shard.size.to_bytes(8, "little") + shard.header)
+    for start, end in _pieces(shard.data_start, shard.size):
+        digest.update(files.read(shard.file, start, end))
+    return digest.digest()
+
+
+def _pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """Ranges of bytes between ``start`` and ``end``: both ends and evenly between, or all of it if it is short."""
+    if end - start <= FINGERPRINT_PIECES * FINGERPRINT_PIECE_BYTES:
+        return [(start, end)]
+    room = end - start - FINGERPRINT_PIECE_BYTES
+    starts = [start + room * piece // (FINGERPRINT_PIECES - 1) for piece in range(FINGERPRINT_PIECES)]
+    return [(first, first + FINGERPRINT_PIECE_BYTES) for first in starts]

@@ -1,0 +1,129 @@
+"""Taking a model apart: where its blocks are, and what stands in for the parts of it that somebody else hosts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from routing.errors import ModelUnsupported
+from routing.span import Span
+
+
+class Skip(nn.Module):
+    """A block hosted elsewhere: hands the hidden state on. It keeps the others' indices as they are in the model."""
+
+    def __init__(self, output_length: int) -> None:
+        super().__init__()
+        self.output_length = output_length
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return as_block_output(hidden_argument(args, kwargs), self.output_length)
+
+
+class RemoteBlocks(nn.Module):
+    """Stands for the whole stack of blocks in a client's model.
+
+    Whoever drives the model sets ``forward_blocks``, which maps hidden states [batch, tokens, hidden] to what comes
+    out of the last block, of the same shape. It is called in whatever threads run the model.
+    """
+
+    def __init__(self, output_length: int) -> None:
+        super().__init__()
+        self.output_length = output_length
+        self.forward_blocks: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.forward_blocks is None:
+            raise RuntimeError("set forward_blocks before running a model without blocks")
+        return as_block_output(self.forward_blocks(hidden_argument(args, kwargs)), self.output_length)
+
+
+class Neutral(nn.Module):
+    """An embedding, norm or projection that the client runs: zero where its result is added, else the identity."""
+
+    def __init__(self, adds: bool) -> None:
+        super().__init__()
+        self.adds = adds
+
+    def forward(self, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.zeros((), device=value.device) if self.adds else value
+
+
+def hidden_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    """The hidden state among the arguments of a block's forward."""
+    hidden: torch.Tensor = args[0] if args else kwargs["hidden_states"]
+    return hidden
+
+
+def as_block_output(hidden: torch.Tensor, length: int) -> Any:
+    """``hidden`` as this architecture's blocks return it: bare for length 0, else first in a tuple of that length."""
+    return (hidden, *[None] * (length - 1)) if length else hidden
+
+
+def keep_span(model: Any, span: Span, output_length: int) -> None:
+    """Drop everything but the blocks of ``span``. To be called while the model is being made, before it has weights."""
+    layers = LayerList.find(model)
+    for index in range(len(layers)):
+        if index not in span:
+            layers[index] = Skip(output_length)
+    kept = (layers.owner, model.base_model)
+    for module in {id(holder): holder for holder in (model, *kept)}.values():
+        for name, child in list(module.named_children()):
+            has_weights = next(child.parameters(), None) is not None
+            if name != layers.name and has_weights and not any(child is holder for holder in kept):
+                setattr(module, name, Neutral(adds=isinstance(child, nn.Embedding)))
+    # Tied weights are ends of the model; with both ends gone, transformers would look for them in vain.
+    model.all_tied_weights_keys = {}
+    model._tied_weights_keys = {}
+
+
+def keep_ends(model: Any, output_length: int) -> None:
+    """Drop every block; a RemoteBlocks takes the place of the first."""
+    layers = LayerList.find(model)
+    for index in range(len(layers)):
+        layers[index] = Skip(output_length) if index else RemoteBlocks(output_length)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerList:
+    """Where a model keeps its blocks: attribute ``name`` of module ``owner``, whose forward runs them in turn."""
+
+    owner: nn.Module
+    name: str
+
+    @classmethod
+    def find(cls, model: Any) -> LayerList:
+        """Raises ModelUnsupported if no module list is as long as the config says."""
+        count = model.config.get_text_config().num_hidden_layers
+        # The decoder's own lookup comes first, but it names the wrong module for some (llama4), so look everywhere.
+        for module in (model.get_decoder(), *model.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.ModuleList) and len(child) == count:
+                    return cls(module, name)
+        raise ModelUnsupported(f"model type {model.config.model_type} has no list of blocks; choose another model")
+
+    def _modules(self) -> Any:
+        return getattr(self.owner, self.name)
+
+    def __len__(self) -> int:
+        return len(self._modules())
+
+    def __getitem__(self, index: int) -> Any:
+        return self._modules()[index]
+
+    def __setitem__(self, index: int, block: nn.Module) -> None:
+        self._modules()[index] = block
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules())
+
+
+def accepted(forward: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """Those of ``arguments`` that ``forward`` takes by name; old architectures take no positions, for example."""
+    names = inspect.signature(forward).parameters
+    return {name: value for name, value in arguments.items() if name in names}

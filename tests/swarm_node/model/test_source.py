@@ -1,0 +1,218 @@
+"""What a model is and costs, known before any weights are loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
+
+from routing.errors import ModelError, ModelNotFound, ModelUnsupported, NotADecoder, UsageError
+from swarm_node.model.footprint import Footprint, probe
+from swarm_node.model.source import ModelSource
+from tests.models import ALSO, CONTEXT, EXACT, HYBRID, make_config, make_model
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model("llama", tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture
+def copy(llama: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(llama, tmp_path / "copy"))
+
+
+def _open(directory: Path) -> ModelSource:
+    return ModelSource.open(str(directory))
+
+
+def _edit_config(directory: Path, **values: object) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_local_model_tells_what_it_is(llama: Path) -> None:
+    source = _open(llama)
+    assert (source.blocks, source.hidden_size, source.context_length) == (4, 48, CONTEXT)
+    assert source.dtype is torch.float32
+    assert source.tokenizer() is None
+    assert re.fullmatch("[0-9a-f]{32}", source.fingerprint)
+    assert source.generation_config.eos_token_id is None
+
+
+@pytest.mark.parametrize("name", [*EXACT, *ALSO])
+def test_the_footprint_of_a_block_is_what_its_weights_take(name: str, tmp_path: Path) -> None:
+    config = make_config(name)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    shapes = probe(config)
+    counts = [0] * len(shapes.parameters)
+    for weight, parameter in model.named_parameters():
+        if match := re.search(rf"(?:^|\.){shapes.list_name}\.(\d+)\.", weight):
+            counts[int(match[1])] += parameter.numel()
+    assert list(shapes.parameters) == counts
+    assert all(shapes.token_elements)
+
+
+@pytest.mark.parametrize(
+    ("name", "elements"),
+    [
+        ("llama", 2 * 2 * 12),
+        ("qwen3", 2 * 2 * 16),
+        ("falcon", 2 * 1 * 12),  # multi-query: one head
+        ("gpt2", 2 * 48),
+        ("deepseek_v3", 16 + 8),  # compressed keys and values, and one rotary part
+    ],
+)
+def test_cache_bytes_per_token_are_what_the_model_itself_would_store(name: str, elements: int) -> None:
+    shapes = probe(make_config(name))
+    assert shapes.footprint(torch.bfloat16).token_bytes == 2 * elements
+    assert shapes.footprint(torch.float32) == Footprint(4 * max(shapes.parameters), 4 * elements)
+
+
+def test_a_large_model_is_sized_without_memory_for_it() -> None:
+    config = LlamaConfig(
+        vocab_size=128256,
+        hidden_size=8192,
+        intermediate_size=28672,
+        num_hidden_layers=80,
+        num_attention_heads=64,
+        num_key_value_heads=8,
+    )
+    assert probe(config).footprint(torch.bfloat16) == Footprint(1_711_308_800, 2 * 2 * 8 * 128)
+
+
+def test_hidden_states_are_as_wide_as_the_blocks_not_as_the_embeddings(tmp_path: Path) -> None:
+    source = _open(make_model("opt", tmp_path))
+    assert source.config.word_embed_proj_dim == 32
+    assert source.hidden_size == 48
+
+
+def test_dtypes_are_taken_by_name(llama: Path) -> None:
+    source = _open(llama)
+    assert source.resolve_dtype("auto") is torch.float32
+    assert source.resolve_dtype("bfloat16") is torch.bfloat16
+    with pytest.raises(UsageError, match="dtype 'int4' is unknown; choose one of auto, float32"):
+        source.resolve_dtype("int4")
+
+
+# --- fingerprint
+
+
+def test_equal_weights_have_one_fingerprint_wherever_they_lie(llama: Path, copy: Path) -> None:
+    _edit_config(copy, transformers_version="4.0.0", _name_or_path="somewhere/else")
+    assert _open(copy).fingerprint == _open(llama).fingerprint
+
+
+def test_models_of_one_config_and_other_weights_differ(llama: Path, tmp_path: Path) -> None:
+    other = make_model("llama", tmp_path, seed=1)
+    assert (other / "config.json").read_text() == (llama / "config.json").read_text()
+    assert _open(other).fingerprint != _open(llama).fingerprint
+
+
+def test_models_of_equal_weights_and_another_config_differ(llama: Path, copy: Path) -> None:
+    _edit_config(copy, rms_norm_eps=1e-3)
+    assert _open(copy).fingerprint != _open(llama).fingerprint
+
+
+def test_a_change_in_the_middle_of_a_large_file_shows(llama: Path, copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    middle = len(data) // 2
+    data[middle - 40_000 : middle + 40_000] = bytes(80_000)
+    weights.write_bytes(data)
+    assert _open(copy).fingerprint != _open(llama).fingerprint
+
+
+def test_the_names_of_weight_files_do_not_count(tmp_path: Path) -> None:
+    directory = make_model("llama", tmp_path, shard_size="60KB")
+    before = _open(directory).fingerprint
+    index = directory / "model.safetensors.index.json"
+    text = index.read_text()
+    for file in set(json.loads(text)["weight_map"].values()):
+        (directory / file).rename(directory / f"x-{file}")
+        text = text.replace(f'"{file}"', f'"x-{file}"')
+    index.write_text(text)
+    assert _open(directory).fingerprint == before
+
+
+# --- what cannot be served
+
+
+def test_a_directory_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(ModelNotFound, match="there is no directory /nowhere/at/all"):
+        ModelSource.open("/nowhere/at/all")
+
+
+def test_a_directory_without_config_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"has no config\.json"):
+        _open(tmp_path)
+
+
+def test_a_config_that_is_no_json_is_no_model(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    with pytest.raises(ModelNotFound, match="not readable JSON"):
+        _open(copy)
+
+
+def test_a_directory_without_weights_is_no_model(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match="no safetensors weights; give the directory of a whole model"):
+        _open(copy)
+
+
+def test_old_weights_that_are_not_safetensors_are_unsupported(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelUnsupported, match="convert it with save_pretrained"):
+        _open(copy)
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    directory = make_model("llama", tmp_path, shard_size="60KB")
+    missing = sorted(directory.glob("model-*.safetensors"))[1]
+    missing.unlink()
+    with pytest.raises(ModelNotFound, match=f"lacks {missing.name}"):
+        _open(directory)
+
+
+@pytest.mark.parametrize("cut", [4, 100, 5000])
+def test_a_weight_file_that_is_cut_short_is_refused(copy: Path, cut: int) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:cut])
+    with pytest.raises(ModelError):
+        _open(copy)
+
+
+def test_a_config_of_an_unknown_model_type_is_unsupported(copy: Path) -> None:
+    _edit_config(copy, model_type="from-the-future", architectures=None)
+    with pytest.raises(ModelUnsupported, match="model type from-the-future"):
+        _open(copy)
+
+
+def test_code_that_comes_with_a_model_is_never_run(copy: Path) -> None:
+    _edit_config(copy, model_type="own", auto_map={"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"})
+    (copy / "evil.py").write_text("raise SystemExit('code of the model was run')")
+    with pytest.raises(ModelUnsupported):
+        _open(copy)
+
+
+def test_a_quantised_checkpoint_is_unsupported(copy: Path) -> None:
+    _edit_config(copy, quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(ModelUnsupported, match="is quantised"):
+        _open(copy)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "t5", "vit", "bart", "whisper"])
+def test_a_model_that_does_not_generate_text_is_no_decoder(kind: str) -> None:
+    with pytest.raises(NotADecoder, match=f"model type {kind} is not a causal decoder"):
+        probe(AutoConfig.for_model(kind))
+
+
+@pytest.mark.parametrize("name", HYBRID)
+def test_a_model_whose_blocks_share_or_recur_is_unsupported(name: str) -> None:
+    with pytest.raises(ModelUnsupported, match=f"model type {name} is not supported"):
+        probe(make_config(name))
