@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from routing.coordinates import Places
 from routing.errors import BlocksNotCovered, CacheFull
-from routing.settings import LINK_HANDLING_SECONDS, NEAR_EQUAL, UNPLACED_ONE_WAY_SECONDS
+from routing.settings import LINK_HANDLING_SECONDS, NEAR_EQUAL
 from routing.snapshot import NodeView, Snapshot
 from routing.span import Span
 
 _Floats = npt.NDArray[np.float64]
+_Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,55 @@ def fastest_chain(
     raise _why_not(Snapshot(snapshot.model, tuple(nodes), snapshot.taken_at), blocks, session.max_tokens)
 
 
+class _Costs:
+    """What a session takes on each of some nodes and on the ways between them, in seconds; nodes are known by index.
+
+    ``luck`` stretches each node's times, but for the prompts that it has yet to compute.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[NodeView],
+        session: SessionShape,
+        client_delay: Callable[[NodeView], float],
+        luck: _Floats | float = 1.0,
+    ) -> None:
+        passes = session.passes
+        self._work = luck * np.array(
+            [node.prefill_seconds * session.prompt_tokens + node.decode_seconds * passes for node in nodes]
+        )
+        self._per_link = luck * np.full(len(nodes), passes)
+        self.client = np.array([client_delay(node) for node in nodes])
+        """One way between the client and each node."""
+        # Prompts are computed in the order in which they come.
+        self.before = np.array([node.prefill_seconds * node.backlog_tokens for node in nodes])
+        """What each node does first."""
+        self._places = Places([node.coordinate for node in nodes])
+        prompt_bytes = session.prompt_tokens * session.token_bytes
+        self._upload = np.array([prompt_bytes / (node.upload_rate or np.inf) for node in nodes])
+        self._download = np.array([prompt_bytes / (node.download_rate or np.inf) for node in nodes])
+
+    def first(self, node: int, blocks: int) -> float:
+        """From the client to ``node`` and through so many of its blocks."""
+        return float(self._through(node, self.client[node], blocks) + self._download[node])
+
+    def next(self, before: slice, node: int, blocks: _Ints | int) -> _Floats:
+        """From each of the nodes ``before`` to ``node`` and through so many of its blocks."""
+        cost = self._through(node, self._places.one_way(before, node), blocks)
+        cost += np.maximum(self._upload[before], self._download[node])
+        return cost
+
+    def back(self, last: slice) -> _Floats:
+        """From each of the nodes ``last`` to the client."""
+        back: _Floats = self.client[last] * self._per_link[last]
+        return back
+
+    def _through(self, node: int, delay: _Floats, blocks: _Ints | int) -> _Floats:
+        cost: _Floats = (delay + LINK_HANDLING_SECONDS) * self._per_link[node] + self._work[node] * blocks
+        cost += self.before[node]
+        return cost
+
+
 class _Ways:
     """The cheapest way from the client to the end of each node."""
 
@@ -106,75 +157,40 @@ class _Ways:
         asked = full & np.array([node.peer_id in doubted for node in nodes])
         self._room = np.where(asked, [node.cache_tokens // session.max_tokens for node in nodes], free)
         luck = np.array([1 + NEAR_EQUAL * rng.random() if rng else 1.0 for _ in nodes])
-        passes = session.passes
-        self._work = luck * np.array(
-            [node.prefill_seconds * session.prompt_tokens + node.decode_seconds * passes for node in nodes]
-        )
-        self._per_link = luck * passes
-        # Prompts are computed in the order in which they come.
-        self._before = np.array([node.prefill_seconds * node.backlog_tokens for node in nodes])
-        self._client = np.array([client_delay(node) for node in nodes])
-        self._before += np.where(asked, 2 * self._client, 0.0)
-        self._x = np.array([node.coordinate.x for node in nodes])
-        self._y = np.array([node.coordinate.y for node in nodes])
-        self._height = np.array([node.coordinate.height for node in nodes])
-        prompt_bytes = session.prompt_tokens * session.token_bytes
-        self._upload = np.array([prompt_bytes / (node.upload_rate or np.inf) for node in nodes])
-        self._download = np.array([prompt_bytes / (node.download_rate or np.inf) for node in nodes])
-        self._placed = np.array([node.coordinate.placed for node in nodes])
+        self._costs = _Costs(nodes, session, client_delay, luck)
+        self._costs.before += np.where(asked, 2 * self._costs.client, 0.0)
 
     def fastest(self) -> int | None:
         """The last node of the fastest chain; None if there is no chain."""
-        costs: _Floats = np.full(len(self.ends), np.inf)
+        seconds: _Floats = np.full(len(self.ends), np.inf)
         for node, (start, end) in enumerate(zip(self._starts, self.ends, strict=True)):
             if start == 0 and self._room[node] >= end:
-                costs[node] = self._cost(node, self._client[node], end) + self._download[node]
+                seconds[node] = self._costs.first(node, end)
             first, last = np.searchsorted(self.ends, (max(start, end - self._room[node]), end))
             if first < last:
-                entries = costs[first:last] + self._cost(
-                    node, self._delays(node, first, last), end - self.ends[first:last]
-                )
-                entries += np.maximum(self._upload[first:last], self._download[node])
+                before = slice(first, last)
+                entries = self._costs.next(before, node, end - self.ends[before])
+                entries += seconds[before]
                 best = int(entries.argmin())
-                if entries[best] < costs[node]:
-                    costs[node] = entries[best]
+                if entries[best] < seconds[node]:
+                    seconds[node] = entries[best]
                     self.came_from[node] = int(first) + best
         first = int(np.searchsorted(self.ends, self._blocks))
-        if first == len(costs):
+        if first == len(seconds):
             return None
-        costs[first:] += self._client[first:] * self._per_link[first:]
-        last = first + int(costs[first:].argmin())
-        return None if np.isinf(costs[last]) else last
-
-    def _cost(self, node: int, delay: _Floats, hosted: npt.NDArray[np.int64]) -> _Floats:
-        cost: _Floats = (delay + LINK_HANDLING_SECONDS) * self._per_link[node] + self._work[node] * hosted
-        cost += self._before[node]
-        return cost
-
-    def _delays(self, node: int, first: int, last: int) -> _Floats:
-        """Seconds one way from each of the nodes ``first`` to ``last - 1`` to ``node``; see Coordinate.one_way."""
-        before = slice(first, last)
-        apart = np.hypot(self._x[before] - self._x[node], self._y[before] - self._y[node])
-        told = (apart + self._height[before] + self._height[node]) / 2
-        known = self._placed[before] & self._placed[node]
-        return np.where(known, told, UNPLACED_ONE_WAY_SECONDS)
+        seconds[first:] += self._costs.back(slice(first, None))
+        last = first + int(seconds[first:].argmin())
+        return None if np.isinf(seconds[last]) else last
 
 
 def expected_seconds(hops: Sequence[Hop], session: SessionShape, client_delay: Callable[[NodeView], float]) -> float:
     """What fastest_chain() makes least: a session's time on these hops, without luck, if they have room."""
-    seconds = client_delay(hops[-1].node) * session.passes
-    prompt_bytes = session.prompt_tokens * session.token_bytes
-    before: NodeView | None = None
-    for hop in hops:
-        node = hop.node
-        delay = client_delay(node) if before is None else before.coordinate.one_way(node.coordinate)
-        compute = node.prefill_seconds * session.prompt_tokens + node.decode_seconds * session.passes
-        rates = [node.download_rate, *([before.upload_rate] if before is not None else [])]
-        transfer = max((prompt_bytes / rate for rate in rates if rate), default=0.0)
-        seconds += (delay + LINK_HANDLING_SECONDS) * session.passes + compute * len(hop.span) + transfer
-        seconds += node.prefill_seconds * node.backlog_tokens
-        before = node
-    return seconds
+    costs = _Costs([hop.node for hop in hops], session, client_delay)
+    last = len(hops) - 1
+    seconds = costs.first(0, len(hops[0].span)) + costs.back(slice(last, None)).item()
+    for place in range(1, len(hops)):
+        seconds += costs.next(slice(place - 1, place), place, len(hops[place].span)).item()
+    return float(seconds)
 
 
 def _walk_back(nodes: Sequence[NodeView], ways: _Ways, last: int) -> tuple[Hop, ...]:

@@ -7,7 +7,11 @@ of the network, its height for the way through its access link, which all of its
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from routing.settings import (
     COORDINATE_ERROR_GAIN,
@@ -68,6 +72,22 @@ class Coordinate:
             min(max(self.height + force * share, COORDINATE_HEIGHT_MIN), COORDINATE_SECONDS_MAX),
             error,
         )
+
+
+class Places:
+    """The coordinates of many peers, for the ways from several of them to one at once; peers are known by index."""
+
+    def __init__(self, coordinates: Sequence[Coordinate]) -> None:
+        self._x = np.array([coordinate.x for coordinate in coordinates])
+        self._y = np.array([coordinate.y for coordinate in coordinates])
+        self._height = np.array([coordinate.height for coordinate in coordinates])
+        self._placed = np.array([coordinate.placed for coordinate in coordinates])
+
+    def one_way(self, some: slice, other: int) -> npt.NDArray[np.float64]:
+        """Seconds from each of ``some`` to ``other``, as Coordinate.one_way() says."""
+        apart = np.hypot(self._x[some] - self._x[other], self._y[some] - self._y[other])
+        told = (apart + self._height[some] + self._height[other]) / 2
+        return np.where(self._placed[some] & self._placed[other], told, UNPLACED_ONE_WAY_SECONDS)
 
 
 def _direction(here: Coordinate, there: Coordinate, apart: float, round_trip: float) -> tuple[float, float]:

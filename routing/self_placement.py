@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing.cluster import ModelShape, Server
+from routing.coordinates import Places
 from routing.doubt import without
 from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
 from routing.rescue import rescue
@@ -167,19 +168,12 @@ def _mean_job(nodes: tuple[NodeView, ...]) -> tuple[float, float]:
 
 def _mean_delays(nodes: tuple[NodeView, ...]) -> list[float]:
     """Mean seconds one way between each node and the others that have a place; clients are where nodes are."""
-    coordinates = [node.coordinate for node in nodes]
-    known = [coordinate for coordinate in coordinates if coordinate.placed]
-    if len(known) < 2:
-        return [UNPLACED_ONE_WAY_SECONDS] * len(nodes)
-    x = np.array([coordinate.x for coordinate in known])
-    y = np.array([coordinate.y for coordinate in known])
-    height = np.array([coordinate.height for coordinate in known])
-    means = []
-    for coordinate in coordinates:
-        if not coordinate.placed:
-            means.append(UNPLACED_ONE_WAY_SECONDS)
-            continue
-        apart = np.hypot(x - coordinate.x, y - coordinate.y) + height + coordinate.height
-        itself = 2 * coordinate.height
-        means.append(float((apart.sum() - itself) / (len(known) - 1) / 2))
+    placed = [index for index, node in enumerate(nodes) if node.coordinate.placed]
+    means = [UNPLACED_ONE_WAY_SECONDS] * len(nodes)
+    if len(placed) < 2:
+        return means
+    places = Places([nodes[index].coordinate for index in placed])
+    for place, index in enumerate(placed):
+        itself = nodes[index].coordinate.height
+        means[index] = float((places.one_way(slice(None), place).sum() - itself) / (len(placed) - 1))
     return means
