@@ -59,6 +59,10 @@ class Placed:
                 counts[block] += 1
         return counts
 
+    def missing(self) -> frozenset[int]:
+        """Blocks that no server hosts."""
+        return frozenset(block for block, count in enumerate(self.replicas()) if count == 0)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Forecast:
@@ -103,9 +107,9 @@ class Move:
 
 def forecast(placed: Placed) -> Forecast:
     """What jobs may expect of a placement."""
-    missing = placed.replicas().count(0)
+    missing = placed.missing()
     if missing:
-        return Forecast(missing, 1.0, float("inf"))
+        return Forecast(len(missing), 1.0, float("inf"))
     chains = gca(placed.servers, placed.model, placed.spans)
     rate = total_rate(chains)
     if not chains:

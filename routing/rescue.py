@@ -2,6 +2,10 @@
 
 Every server computes the same plan from the same snapshot and carries out its own part. The order of the servers in the
 snapshot does not matter, nor does the order in which they get to it.
+
+A record may be late: act on what was missing already when the directory was read one announcement period before. By
+then the records of others that vanished at the same moment have faded too. Where servers were asked (see roll_call)
+there is no need to wait.
 """
 
 from __future__ import annotations
@@ -32,16 +36,6 @@ class Rescue:
     """Whether blocks are left to nobody meanwhile, which is no reason to stay: nothing is served in any case."""
 
 
-def missing_blocks(placed: Placed) -> frozenset[int]:
-    """Blocks that no server hosts.
-
-    A record may be late: act on what was missing already when the directory was read one announcement period before.
-    By then the records of others that vanished at the same moment have faded too. Where servers were asked (see doubt)
-    there is no need to wait.
-    """
-    return frozenset(block for block, count in enumerate(placed.replicas()) if count == 0)
-
-
 def rescue(placed: Placed, movable: Collection[int] | None = None, loading: Collection[int] = ()) -> Rescue:
     """The moves that get all blocks hosted again.
 
@@ -54,7 +48,7 @@ def rescue(placed: Placed, movable: Collection[int] | None = None, loading: Coll
     placement depends on who is there but not on where they are, so those who look later, when some have gone, go on
     with it. Where the memory does not do either, the moves are those that host most of what is missing.
     """
-    if 0 not in placed.replicas():
+    if not placed.missing():
         return Rescue({}, False)
     able = set(range(len(placed.servers)) if movable is None else movable)
     most = {index: hosted_blocks(placed.servers[index], placed.model, 1) for index in sorted(able)}

@@ -14,7 +14,6 @@ import numpy as np
 
 from routing.cluster import ModelShape, Server
 from routing.coordinates import Places
-from routing.doubt import without
 from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
 from routing.rescue import rescue
 from routing.settings import (
@@ -42,7 +41,7 @@ class Model:
 
 def span_to_join(snapshot: Snapshot, me: NodeView, model: Model) -> Span | None:
     """The blocks for a newcomer, whose ``me.span`` does not count; None if it cannot hold one and a session."""
-    nodes = (*_others(snapshot, me), me)
+    nodes = (*snapshot.others(me), me)
     index = len(nodes) - 1
     placed = _placed(nodes, me, model).with_span(index, None)
     return join(placed, index, expected_reserve(placed.servers, placed.model, placed.arrival_rate))
@@ -61,7 +60,7 @@ def next_move(
 
     While blocks are missing, everybody moves at once by the plan that all can compute (see rescue): if some were
     missing in the snapshot ``before`` too, as one announcement may be late, or if those that hosted them are among
-    ``gone``, the peer ids of nodes in the snapshot that do not answer (see doubt). ``before`` is without those that
+    ``gone``, the peer ids of nodes in the snapshot that do not answer (see roll_call). ``before`` is without those that
     were known to be gone then. Else only the node whose turn it is moves, and only for speed; ``load_seconds`` is how
     long it would be away.
     """
@@ -69,12 +68,12 @@ def next_move(
         return Stay("its owner has chosen its blocks")
     if not _settled(me):
         return Stay("it is on its way")
-    nodes = (*_others(without(snapshot, gone), me), me)
+    nodes = (*snapshot.without(gone).others(me), me)
     index = len(nodes) - 1
     missing = _missing(nodes, model)
     if missing:
-        unrecorded = _missing((*_others(snapshot, me), me), model)
-        faded = bool(unrecorded and _missing((*_others(before, me), me), model))
+        unrecorded = _missing((*snapshot.others(me), me), model)
+        faded = bool(unrecorded and _missing((*before.others(me), me), model))
         if not faded and missing == unrecorded:
             return Stay("blocks seem missing")
         return _rescued(_placed(nodes, me, model), index, nodes, faded)
@@ -121,10 +120,6 @@ def whose_turn(nodes: tuple[NodeView, ...], now: float) -> str | None:
     return min(movable, key=lambda peer_id: hashlib.sha256(f"{epoch}|{peer_id}".encode()).digest(), default=None)
 
 
-def _others(snapshot: Snapshot, me: NodeView) -> tuple[NodeView, ...]:
-    return tuple(node for node in snapshot.claiming() if node.peer_id != me.peer_id)
-
-
 def _placed(nodes: tuple[NodeView, ...], me: NodeView, model: Model) -> Placed:
     """The nodes in the terms of the paper: times of a mean job, memory in units of this node's block size."""
     prompt, new = _mean_job(nodes)
@@ -145,13 +140,8 @@ def _placed(nodes: tuple[NodeView, ...], me: NodeView, model: Model) -> Placed:
     )
     shape = ModelShape(model.blocks, max(me.block_bytes, 1), max(me.token_bytes * model.session_tokens, 1))
     rate = max(sum(node.job_rate for node in nodes), QUIET_JOB_RATE)
-    spans = tuple(_within(node.claim, model.blocks) for node in nodes)
+    spans = tuple(node.claim.common(Span(0, model.blocks)) for node in nodes)
     return Placed(servers, shape, spans, rate)
-
-
-def _within(span: Span, blocks: int) -> Span | None:
-    """A stranger may claim blocks that the model does not have."""
-    return Span(span.start, min(span.end, blocks)) if span.start < blocks else None
 
 
 def _mean_job(nodes: tuple[NodeView, ...]) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from routing.coordinates import Coordinate
@@ -103,15 +104,23 @@ class Snapshot:
 
     def replicas(self, blocks: int) -> list[int]:
         """How many online nodes host each of the model's ``blocks`` blocks."""
-        return _count([node.span for node in self.online()], blocks)
-
-    def claimed(self, blocks: int) -> list[int]:
-        """Like replicas(), but counts nodes that are still loading too: what a newcomer should not duplicate."""
-        return _count([node.claim for node in self.claiming()], blocks)
+        counts = [0] * blocks
+        for node in self.online():
+            for block in node.span.within(blocks):
+                counts[block] += 1
+        return counts
 
     def claiming(self) -> tuple[NodeView, ...]:
         """Nodes that host blocks or are about to."""
         return tuple(node for node in self.nodes if node.state in _CLAIMING)
+
+    def others(self, me: NodeView) -> tuple[NodeView, ...]:
+        """Those of claiming() that are not ``me``."""
+        return tuple(node for node in self.claiming() if node.peer_id != me.peer_id)
+
+    def without(self, gone: Collection[str]) -> Snapshot:
+        """The same without the nodes ``gone``, by peer id."""
+        return replace(self, nodes=tuple(node for node in self.nodes if node.peer_id not in gone))
 
     def missing(self, blocks: int) -> list[Span]:
         """The maximal ranges of blocks that no online node hosts."""
@@ -124,11 +133,3 @@ class Snapshot:
                 gaps.append(Span(start, block))
                 start = None
         return gaps
-
-
-def _count(spans: list[Span], blocks: int) -> list[int]:
-    counts = [0] * blocks
-    for span in spans:
-        for block in range(span.start, min(span.end, blocks)):
-            counts[block] += 1
-    return counts

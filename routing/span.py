@@ -47,6 +47,10 @@ class Span:
     def blocks(self) -> range:
         return range(self.start, self.end)
 
+    def within(self, blocks: int) -> range:
+        """Those of a model of so many: a stranger may claim blocks that the model does not have."""
+        return range(self.start, min(self.end, blocks))
+
     @classmethod
     def parse(cls, text: str) -> Span:
         """Read ``START:END``; raises UsageError for anything else."""

@@ -20,7 +20,7 @@ from churn.doubt import ask
 from churn.member import USUAL_PACE, Member, Pace
 from routing.cluster import ModelShape, Server, hosted_blocks
 from routing.moves import Move, Placed, decide, forecast, growing, plan_for, plan_seconds
-from routing.rescue import Rescue, missing_blocks, rescue
+from routing.rescue import Rescue, rescue
 from routing.reserve import Plan
 from routing.settings import HOUR_SECONDS, TURN_SECONDS
 from routing.span import Span
@@ -176,7 +176,7 @@ class Swarm:
 
     def _rescue(self, member: Member, placed: Placed, gone: frozenset[int], loads: frozenset[int]) -> None:
         """What next_move() does while blocks are missing; ``gone`` and ``loads`` by index into the servers."""
-        unrecorded = missing_blocks(placed)
+        unrecorded = placed.missing()
         if not unrecorded and not gone:  # as nearly always: somebody was late
             member.missed = frozenset()
             return
@@ -186,7 +186,7 @@ class Swarm:
             servers=tuple(placed.servers[place] for place in there),
             spans=tuple(placed.spans[place] for place in there),
         )
-        missing = missing_blocks(left)
+        missing = left.missing()
         faded, member.missed = bool(unrecorded and member.missed), missing
         if not faded and missing == unrecorded:
             return
@@ -199,7 +199,7 @@ class Swarm:
             self._move(member, span, Why.FRESH_START if plan.last_resort else Why.RESCUE)
 
     def _seems_missing(self, member: Member) -> bool:
-        """Whether missing_blocks() would find any but for overdue records; quick, as it is asked every few seconds."""
+        """Whether missing() would find any but for overdue records; quick, as it is asked every few seconds."""
         if self.now >= self._recorded_until:
             early = self.pace.record - self.pace.overdue
             records = [other for other in (*self.present, *self._ghosts) if other.expires > self.now + early]
@@ -235,11 +235,11 @@ class Swarm:
         if why is not Why.FRESH_START and not all(any(one and block in one for one in held) for block in left):
             self.counts.refused += 1
             return False
-        self.counts.needless += claimed and not missing_blocks(self.claimed())
-        before = missing_blocks(self.claimed() if claimed else self.served())
+        self.counts.needless += claimed and not self.claimed().missing()
+        before = (self.claimed() if claimed else self.served()).missing()
         member.before, member.span, member.loaded_at = member.span, span, self.now + LOAD_SECONDS
         if why is not Why.FRESH_START:
-            self.counts.uncovered += len(missing_blocks(self.claimed() if claimed else self.served()) - before)
+            self.counts.uncovered += len((self.claimed() if claimed else self.served()).missing() - before)
         self.counts.moves[why] += 1
         self._announce(member)
         self.at(member.loaded_at, self.changed)

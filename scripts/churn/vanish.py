@@ -9,7 +9,6 @@ from bench_convergence import Swarm as RandomSwarm
 from churn.member import Member, Pace
 from churn.swarm import Swarm, Why, placed_by_plan
 from routing.cluster import hosted_blocks
-from routing.rescue import missing_blocks
 from swarm_node.node.settings import LOAD_SECONDS
 
 VANISH_SHARE = 0.3
@@ -55,10 +54,10 @@ def vanish(seed: int, pace: Pace, apart: float = 0.0) -> Vanished | None:
     faded = max(member.expires for member in crashed) - swarm.now
     for member in crashed:
         swarm.vanish(member)
-    missing, left, began = len(missing_blocks(swarm.served())), len(swarm.present), swarm.now
-    while missing_blocks(swarm.served()) and swarm.now < began + LONGEST_SECONDS:
+    missing, left, began = len(swarm.served().missing()), len(swarm.present), swarm.now
+    while swarm.served().missing() and swarm.now < began + LONGEST_SECONDS:
         swarm.advance(swarm.now + 0.1)
-    covered = math.inf if missing_blocks(swarm.served()) else swarm.now - began - LOAD_SECONDS
+    covered = math.inf if swarm.served().missing() else swarm.now - began - LOAD_SECONDS
     moves = swarm.counts.moves
     return Vanished(
         seed,

@@ -13,7 +13,6 @@ import trio
 
 from dht import Directory, Peer
 from routing import NodeView, Snapshot
-from routing.doubt import without
 from routing.errors import NetworkError, SwarmError
 from routing.moves import Move, Stay
 from routing.self_placement import Model, next_move
@@ -67,7 +66,7 @@ class Lookout:
         except NetworkError as error:
             log.info("could not look at the swarm: %s", error)
             return Stay("it does not see the others")
-        before, self.snapshot = self.snapshot, without(read, gone)
+        before, self.snapshot = self.snapshot, read.without(gone)
         return await in_thread(
             partial(next_move, read, before, self._own.now, self._model, LOAD_SECONDS, time.time(), gone)
         )

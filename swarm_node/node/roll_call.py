@@ -12,8 +12,8 @@ import trio
 
 from dht import Peer
 from routing import NodeView, Snapshot
-from routing.doubt import everybody, overdue, without
 from routing.errors import PeerUnreachable, StreamClosed, UsageError
+from routing.roll_call import everybody, overdue
 from swarm_node.node.settings import ASK_AGAIN_SECONDS, ASK_SECONDS, ASKED_PEERS, OVERDUE_SECONDS
 from swarm_node.settings import RECORD_SECONDS
 from swarm_node.tasks import gather
@@ -52,7 +52,7 @@ class Doubt:
         records = {node.peer_id: node.expires_at for node in snapshot.nodes}
         self._reached &= records.keys()
         self._gone = {peer_id: fades for peer_id, fades in self._gone.items() if records.get(peer_id) == fades}
-        left = without(snapshot, self._gone)
+        left = snapshot.without(self._gone)
         asked = overdue(left, me, self._blocks, time.time() + RECORD_SECONDS - OVERDUE_SECONDS)
         silent = await self._silent(asked[:ASKED_PEERS], ASK_SECONDS)
         if silent:

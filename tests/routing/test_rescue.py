@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from routing.cluster import ModelShape, Server, hosted_blocks
 from routing.gbp_cr import gbp_cr
 from routing.moves import Placed, uncovers
-from routing.rescue import Rescue, missing_blocks, rescue
+from routing.rescue import Rescue, rescue
 from routing.span import Span
 from tests.routing.clusters import placed_clusters
 
@@ -38,7 +38,7 @@ def after(swarm: Placed, moves: dict[int, Span]) -> Placed:
 def test_nobody_moves_while_every_block_is_hosted() -> None:
     swarm = placed((server("a", 3), Span(0, 3)), (server("b", 3), Span(3, 6)))
 
-    assert missing_blocks(swarm) == frozenset()
+    assert swarm.missing() == frozenset()
     assert rescue(swarm) == Rescue({}, False)
 
 
@@ -46,7 +46,7 @@ def test_a_server_whose_blocks_another_hosts_too_goes_to_those_that_are_missing(
     swarm = placed((server("a", 3), Span(0, 3)), (server("b", 3), Span(0, 3)))
     found = rescue(swarm)
 
-    assert missing_blocks(swarm) == {3, 4, 5}
+    assert swarm.missing() == {3, 4, 5}
     assert list(found.moves.values()) == [Span(3, 6)] and not found.last_resort
 
 
@@ -81,7 +81,7 @@ def test_all_start_afresh_where_nobody_can_leave_and_nobody_hold_more() -> None:
     found = rescue(swarm)
 
     assert found.last_resort
-    assert missing_blocks(after(swarm, found.moves)) == frozenset()
+    assert after(swarm, found.moves).missing() == frozenset()
 
 
 def test_what_memory_allows_is_hosted_where_it_does_not_suffice() -> None:
@@ -89,7 +89,7 @@ def test_what_memory_allows_is_hosted_where_it_does_not_suffice() -> None:
     found = rescue(swarm)
 
     assert not found.last_resort
-    assert len(missing_blocks(after(swarm, found.moves))) == 2
+    assert len(after(swarm, found.moves).missing()) == 2
     assert rescue(after(swarm, found.moves)).moves == {}
 
 
@@ -118,7 +118,7 @@ def test_a_rescue_uncovers_nothing_in_whatever_order_servers_go_unless_all_start
     servers, model, spans = cluster
     swarm = Placed(tuple(servers), model, tuple(spans), 0.1)
     found = rescue(swarm)
-    covered = set(range(model.blocks)) - missing_blocks(swarm)
+    covered = set(range(model.blocks)) - swarm.missing()
     if found.last_resort:
         return
     for order in list(permutations(found.moves))[:24]:
@@ -142,9 +142,9 @@ def test_all_blocks_are_hosted_after_a_rescue_if_memory_suffices(
     servers, model, spans = cluster
     swarm = Placed(tuple(servers), model, tuple(spans), 0.1)
     found = rescue(swarm)
-    left = missing_blocks(after(swarm, found.moves))
+    left = after(swarm, found.moves).missing()
 
-    assert left <= missing_blocks(swarm)
+    assert left <= swarm.missing()
     if gbp_cr(servers, model, 1).chains:
         assert not left
     for index, span in found.moves.items():
@@ -182,4 +182,4 @@ def test_a_thousand_servers_take_less_than_a_second(alone: bool) -> None:
     found = rescue(swarm)
 
     assert time.process_time() - begun < 1
-    assert found.moves and not missing_blocks(after(swarm, found.moves))
+    assert found.moves and not after(swarm, found.moves).missing()

@@ -13,7 +13,6 @@ from churn.rate import double
 from churn.swarm import Swarm, Why
 from churn.vanish import vanish
 from routing.cluster import ModelShape, Server
-from routing.rescue import missing_blocks
 from routing.span import Span
 from swarm_node.node.settings import LOAD_SECONDS, LOOK_SECONDS
 
@@ -73,9 +72,9 @@ def test_blocks_of_a_server_that_leaves_in_an_orderly_way_are_loaded_while_it_dr
     swarm.drain(swarm.present[1])
     swarm.advance(60 + 2 * LOOK_SECONDS + 0.1)
 
-    assert swarm.counts.moves[Why.RESCUE] == 1 and not missing_blocks(swarm.claimed())
+    assert swarm.counts.moves[Why.RESCUE] == 1 and not swarm.claimed().missing()
     swarm.advance(60 + 2 * LOOK_SECONDS + LOAD_SECONDS + 0.1)
-    assert not missing_blocks(swarm.served())
+    assert not swarm.served().missing()
 
 
 def test_volunteers_who_come_and_go_leave_no_block_by_moving() -> None:

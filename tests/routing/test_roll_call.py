@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing import NodeView, Span
-from routing.doubt import everybody, overdue, whom_to_ask
+from routing.roll_call import everybody, overdue, whom_to_ask
 from tests.routing.nodes import node, swarm
 
 BLOCKS = 6

@@ -1,9 +1,8 @@
-"""Who may be gone though its record has not faded yet: whom to ask directly, since blocks hang on the answer."""
+"""Whom a node asks whether it is still there: its record has not faded yet, but blocks hang on the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from routing.snapshot import NodeView, Snapshot
 from routing.span import Span
@@ -17,13 +16,14 @@ def whom_to_ask(claims: Sequence[Span | None], blocks: int, doubted: Collection[
     servers, and so comes to the same view.
     """
     hosts, sure = [0] * blocks, [False] * blocks
-    for index, claim in enumerate(claims):
-        for block in _within(claim, blocks):
+    hosted = [claim.within(blocks) if claim is not None else range(0) for claim in claims]
+    for index, those in enumerate(hosted):
+        for block in those:
             hosts[block] += 1
             sure[block] |= index not in doubted
     fewest: dict[int, int] = {}
     for index in doubted:
-        counts = [hosts[block] for block in _within(claims[index], blocks) if not sure[block]]
+        counts = [hosts[block] for block in hosted[index] if not sure[block]]
         if counts:
             fewest[index] = min(counts)
     return sorted(fewest, key=lambda index: (fewest[index], index))
@@ -36,26 +36,12 @@ def overdue(snapshot: Snapshot, me: NodeView, blocks: int, fading_before: float)
     """
     if me.pinned:
         return []
-    others = _others(snapshot, me)
+    others = snapshot.others(me)
     doubted = {index for index, node in enumerate(others) if node.expires_at < fading_before}
     return [others[index] for index in whom_to_ask([*(node.claim for node in others), me.claim], blocks, doubted)]
 
 
 def everybody(snapshot: Snapshot, me: NodeView, blocks: int) -> list[NodeView]:
     """All that ``me`` asks once it knows of one that is gone: many may be, and a plan counts on all the others."""
-    others = _others(snapshot, me)
+    others = snapshot.others(me)
     return [others[index] for index in whom_to_ask([node.claim for node in others], blocks, range(len(others)))]
-
-
-def without(snapshot: Snapshot, gone: Collection[str]) -> Snapshot:
-    """The snapshot without the nodes ``gone``, by peer id."""
-    return replace(snapshot, nodes=tuple(node for node in snapshot.nodes if node.peer_id not in gone))
-
-
-def _within(claim: Span | None, blocks: int) -> range:
-    """A stranger may claim blocks that the model does not have."""
-    return range(claim.start, min(claim.end, blocks)) if claim is not None else range(0)
-
-
-def _others(snapshot: Snapshot, me: NodeView) -> list[NodeView]:
-    return [node for node in snapshot.claiming() if node.peer_id != me.peer_id]
