@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
-from routing.errors import SwarmError
+from routing.errors import SwarmError, leaves
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +32,12 @@ async def open_owner_nursery() -> AsyncIterator[trio.Nursery]:
 
 
 def _decisive(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    leaves = list(_leaves(group))
-    errors = [leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)]
+    found = list(leaves(group))
+    errors = [leaf for leaf in found if not isinstance(leaf, trio.Cancelled)]
     if not errors:
-        return leaves[0]
+        return found[0]
     if len(errors) == 1 or all(isinstance(error, SwarmError) for error in errors):
         for other in errors[1:]:
             log.debug("at the same time: %s", other)
         return errors[0]
     return group
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

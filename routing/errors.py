@@ -27,6 +27,10 @@ SwarmError                      exit code 1; the message is one line that says w
     └── ChainBroken             a hop of a running session died, stalled or refused
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 
 class SwarmError(Exception):
     """Root of everything this project raises on purpose."""
@@ -137,3 +141,18 @@ class ChainBroken(RoutingError):
         super().__init__(message)
         self.peer_id = peer_id
         self.reason = reason
+
+
+def sole_error(error: BaseException) -> BaseException:
+    """The error that matters in a tree of exception groups: a SwarmError if there is one, else the first leaf."""
+    found = list(leaves(error))
+    return next((leaf for leaf in found if isinstance(leaf, SwarmError)), found[0])
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a tree of exception groups, ``error`` itself if it is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -40,8 +40,7 @@ from petals_side.measuring import CLIENTS, PROMPTS, Load, measure, measure_trans
 from petals_side.model import BLOCK_PARAMETERS, BLOCKS, HIDDEN, PARAMETERS, VOCABULARY, draw_prompts, write_model
 from petals_side.report import Round, compare, plot, table
 from petals_side.sides import open_transformers, petals, this_project
-from routing.errors import SwarmError
-from swarm_node.tasks import sole_error
+from routing.errors import SwarmError, sole_error
 from swarm_node.wire import PLAIN
 
 SEED = 1

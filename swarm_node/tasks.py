@@ -1,4 +1,4 @@
-"""Small shapes of structured concurrency: a deadline, calls at once or in a thread, one error out of a group."""
+"""Small shapes of structured concurrency: a deadline, calls at once, a call in a thread."""
 
 from __future__ import annotations
 
@@ -73,17 +73,3 @@ async def in_thread(function: Callable[[], T]) -> T:
     await done.wait()
     thread.join()  # it has nothing left to do
     return results[0].unwrap()
-
-
-def sole_error(error: BaseException) -> BaseException:
-    """The error that matters in a tree of exception groups: a SwarmError if there is one, else the first leaf."""
-    leaves = list(_leaves(error))
-    return next((leaf for leaf in leaves if isinstance(leaf, SwarmError)), leaves[0])
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

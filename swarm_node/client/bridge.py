@@ -10,12 +10,11 @@ from typing import TypeVar
 
 import trio
 
-from routing.errors import NetworkError, SwarmError
+from routing.errors import NetworkError, SwarmError, sole_error
 from swarm_node.client.client import SwarmClient, open_client
 from swarm_node.client.settings import CLIENT_END_SECONDS
 from swarm_node.model import ModelSource
 from swarm_node.process import computing_alone
-from swarm_node.tasks import sole_error
 from swarm_node.wire import WireDtype
 
 T = TypeVar("T")
