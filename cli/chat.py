@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from jinja2.exceptions import TemplateError
 
-from cli import logs, options
-from cli.errors import reported
+from cli import options
+from cli.stderr import reported
 from routing.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def chat(
     debug: options.Debug = False,
 ) -> None:
     """Talk with a model that a swarm serves. An empty line or Ctrl-D ends the conversation."""
-    logs.configure(debug)
     with reported(debug):
         peers = options.required_peers(initial_peers)
 

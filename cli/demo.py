@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from cli import logs, options
-from cli.errors import reported
+from cli import options
+from cli.stderr import reported
 from routing import Span
 from routing.errors import UsageError
 
@@ -25,7 +25,6 @@ def demo(
     debug: options.Debug = False,
 ) -> None:
     """Start a swarm of node processes on the bundled model, write some text through it, and end it."""
-    logs.configure(debug)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))  # unwinds, and so ends the nodes
     with reported(debug):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import logs, options
-from cli.errors import reported
+from cli import options
+from cli.stderr import reported
 from routing.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def generate(
     debug: options.Debug = False,
 ) -> None:
     """Continue PROMPT with a model that a swarm serves, word by word."""
-    logs.configure(debug)
     with reported(debug):
         peers = options.required_peers(initial_peers)
         if prompt is not None and token_ids is not None:

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, TextStreamer, set_seed
 from transformers.generation.streamers import BaseStreamer
 
-from cli.notice import progress, tell
+from cli.stderr import progress, tell
 from routing import Hop
 from routing.errors import ContextTooLong, ModelError, UsageError
 from swarm_node.generate import connect

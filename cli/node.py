@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import logs, options
-from cli.deferred_import import deferred_import
-from cli.errors import reported
-from cli.lasting_imports import lasting_imports
+from cli import options
+from cli.imports import deferred_import, lasting_imports
+from cli.node_lines import NodeLines
 from cli.sizes import parse_bytes
+from cli.stderr import reported
 from routing import NodeState, Span
 from routing.errors import UsageError
 
@@ -38,11 +41,11 @@ def node(
     identity: Annotated[Path | None, typer.Option(help="Key file of this node; made if it does not exist.")] = None,
     dtype: options.DtypeOption = options.Dtype.auto,
     quant: Annotated[
-        options.Quant,
+        options.QuantName,
         typer.Option(
             help="int8 keeps the blocks' weights in half of bfloat16's memory, nf4 in 0.28 of it, less exactly."
         ),
-    ] = options.Quant.none,
+    ] = options.QuantName.none,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.")] = "auto",
     threads: options.Threads = None,
     share_prefixes: Annotated[
@@ -56,7 +59,6 @@ def node(
     debug: options.Debug = False,
 ) -> None:
     """Serve some of a model's blocks until Ctrl-C; a second Ctrl-C does not wait for running sessions."""
-    logs.configure(debug)
     with reported(debug):
         span = Span.parse(blocks) if blocks else None
         memory_bytes = parse_bytes(memory) if memory else None
@@ -69,7 +71,6 @@ def node(
             import torch
             import trio
 
-            from cli.node_view import show_node
             from swarm_node.compute import StoredModel
             from swarm_node.model import Quant
             from swarm_node.node import Node, NodeOptions, claimed_identity
@@ -99,7 +100,20 @@ def node(
             trio.run(run_node, node)
 
 
+@contextmanager
+def show_node() -> Iterator[Callable[[Node], None]]:
+    """A function to call whenever the node changes: it keeps a panel up to date in a terminal, else it prints lines."""
+    if not sys.stdout.isatty():
+        yield NodeLines()
+        return
+    from cli.node_panel import live_panel  # rich: 2 MiB of a node that no terminal shows
+
+    with live_panel() as update:
+        yield update
+
+
 async def run_node(node: Node) -> None:
+    """Until the node has drained; SIGINT and SIGTERM are for it."""
     import trio
 
     async with trio.open_nursery() as nursery:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.node_view import model_name
+from cli.node_lines import model_name
 from routing import NodeState, describe_bytes
 
 if TYPE_CHECKING:

@@ -25,7 +25,9 @@ class WireDtype(StrEnum):
     int8 = "int8"
 
 
-class Quant(StrEnum):
+class QuantName(StrEnum):
+    """The values of swarm_node.model.Quant, which would bring torch along."""
+
     none = "none"
     int8 = "int8"
     nf4 = "nf4"

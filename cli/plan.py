@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import logs, options
-from cli.errors import reported
+from cli import options
+from cli.figures import json_bounds
+from cli.stderr import progress, reported
 
 if TYPE_CHECKING:
-    from cli.cluster_file import Cluster
+    from cli.cluster import Cluster
     from routing.reserve import Plan
 
 ClusterPath = Annotated[
@@ -30,9 +30,8 @@ def plan(
     debug: options.Debug = False,
 ) -> None:
     """Show how a cluster should share a model's blocks, and how long jobs would then take."""
-    logs.configure(debug)
     with reported(debug):
-        from cli.cluster_file import read_cluster
+        from cli.cluster import read_cluster
 
         described = read_cluster(cluster)
         made = make_plan(described, arrival_rate, reserve, stop_early)
@@ -54,7 +53,6 @@ def make_plan(cluster: Cluster, arrival_rate: float, reserve: int | None, stop_e
 
     Raises UsageError if no server has room for that many jobs, MemoryTooSmall or Overloaded if there is no plan.
     """
-    from cli.notice import progress
     from routing.errors import UsageError
     from routing.reserve import choose_reserve, reserves
 
@@ -100,20 +98,14 @@ def as_json(cluster: Cluster, plan: Plan) -> dict[str, Any]:
             for chain in plan.chains
         ],
         "total_rate": total_rate(plan.chains),
-        "response_seconds": {"lower": _finite(plan.bounds.lower), "upper": _finite(plan.bounds.upper)},
+        "response_seconds": json_bounds(plan.bounds),
         "candidates": [
             {
                 "reserve": candidate.reserve,
-                "lower": _finite(candidate.bounds.lower) if candidate.bounds else None,
-                "upper": _finite(candidate.bounds.upper) if candidate.bounds else None,
+                **(json_bounds(candidate.bounds) if candidate.bounds else {"lower": None, "upper": None}),
                 "surrogate": candidate.surrogate,
                 "chains": candidate.chains,
             }
             for candidate in plan.candidates
         ],
     }
-
-
-def _finite(seconds: float) -> float | None:
-    """JSON has no infinity, which a load next to 1 can give."""
-    return float(seconds) if math.isfinite(seconds) else None

@@ -11,15 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.block_bar import BlockBar
+from cli.figures import between, count, load_of
 from routing.cluster import hosted_blocks, total_rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cli.cluster_file import Cluster
+    from cli.cluster import Cluster
     from routing.cluster import Chain, Server
     from routing.reserve import Candidate, Plan
-    from routing.response_time import ResponseBounds
     from routing.span import Span
 
 _ROWS = 40
@@ -50,12 +50,11 @@ def _headline(cluster: Cluster, plan: Plan, arrival_rate: float) -> Text:
     room = sum(chain.capacity for chain in plan.chains)
     hosting = sum(span is not None for span in plan.placement.spans)
     text = Text()
-    text.append(f"{_count(cluster.model.blocks, 'block')} on {hosting:,} of {_count(len(cluster.servers), 'server')}: ")
-    text.append(f"{_count(len(plan.chains), 'chain')} with room for {_count(room, 'job')} at once", style="bold")
-    text.append(f"\neach server keeps cache for {_count(plan.reserve, 'job')} on all its blocks (c = {plan.reserve})\n")
-    text.append(f"mean response {_between(plan.bounds)}", style="bold green")
-    load = f"{arrival_rate / rate:.0%}" if arrival_rate >= 0.01 * rate else "under 1%"
-    text.append(f" at {arrival_rate:.4g} jobs/s: load {load} of {rate:.4g} jobs/s")
+    text.append(f"{count(cluster.model.blocks, 'block')} on {hosting:,} of {count(len(cluster.servers), 'server')}: ")
+    text.append(f"{count(len(plan.chains), 'chain')} with room for {count(room, 'job')} at once", style="bold")
+    text.append(f"\neach server keeps cache for {count(plan.reserve, 'job')} on all its blocks (c = {plan.reserve})\n")
+    text.append(f"mean response {between(plan.bounds)}", style="bold green")
+    text.append(f" at {arrival_rate:.4g} jobs/s: {load_of(arrival_rate, rate)}")
     return text
 
 
@@ -117,7 +116,7 @@ def _importance(row: _Row) -> tuple[int, int, Span]:
 def _left_out(cluster: Cluster, plan: Plan) -> list[Text]:
     """Names the servers that do not help, in a line for each reason."""
     used = {link.server for chain in plan.chains for link in chain.links}
-    small = f"too little memory for a block and {_count(plan.reserve, 'job')}"
+    small = f"too little memory for a block and {count(plan.reserve, 'job')}"
     reasons: dict[str, list[str]] = {small: [], "not needed": [], "on no chain": []}
     for index, (server, span) in enumerate(zip(cluster.servers, plan.placement.spans, strict=True)):
         if span is None:
@@ -165,7 +164,7 @@ def _other_chains(chains: Sequence[Chain]) -> list[Text]:
     slowest = _seconds(chains[-1].service_seconds)
     return [
         Text(
-            f"… and {_count(len(chains), 'slower chain')} with room for {_count(room, 'job')}: "
+            f"… and {count(len(chains), 'slower chain')} with room for {count(room, 'job')}: "
             f"{total_rate(chains):.4g} jobs/s, up to {slowest} a job",
             style="dim",
         )
@@ -183,7 +182,7 @@ def _candidate_table(plan: Plan) -> Table:
             f"{'▸ ' if chosen else ''}{candidate.reserve:,}",
             f"{candidate.chains:,}",
             f"{candidate.rate:.4g}",
-            _between(bounds) if bounds else "too slow" if candidate.chains else "no chain",
+            between(bounds) if bounds else "too slow" if candidate.chains else "no chain",
             "–" if candidate.surrogate is None else f"{candidate.surrogate:,}",
             style="bold green" if chosen else None,
         )
@@ -196,14 +195,5 @@ def _around(candidates: Sequence[Candidate], reserve: int) -> Sequence[Candidate
     return candidates[first : first + _CANDIDATES]
 
 
-def _between(bounds: ResponseBounds) -> str:
-    lower, upper = f"{bounds.lower:.4g}", f"{bounds.upper:.4g}"
-    return f"{lower} s" if lower == upper else f"{lower} to {upper} s"
-
-
 def _seconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.4g} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import logs, options
-from cli.errors import reported
+from cli import options
+from cli.figures import finite, json_bounds
 from cli.plan import ClusterPath
+from cli.sizes import quoted
+from cli.stderr import reported
 from routing.errors import UsageError
 
 if TYPE_CHECKING:
-    from cli.cluster_file import Cluster
-    from cli.simulation_load import Load
-    from cli.simulation_run import Choices, Comparison, Outcome
+    from cli.cluster import Cluster
+    from cli.simulation import Choices, Comparison, Load, Outcome
     from routing.simulation import Spread
 
 DEFAULT_JOBS = 10_000
@@ -77,16 +78,14 @@ def simulate(
     debug: options.Debug = False,
 ) -> None:
     """Simulate jobs on a cluster, and compare how long they take under several policies."""
-    logs.configure(debug)
     with reported(debug):
         _check_load(arrival_rate, trace, poisson or exponential, jobs)
         choices = _choices(policy, paged, seed, reserve, stop_early, warm_up)
 
         import numpy as np
 
-        from cli.cluster_file import read_cluster
-        from cli.simulation_load import poisson_load, trace_load
-        from cli.simulation_run import compare
+        from cli.cluster import read_cluster
+        from cli.simulation import compare, poisson_load, trace_load
 
         described = read_cluster(cluster)
         rng = np.random.default_rng([seed, 0])
@@ -114,8 +113,7 @@ def _check_load(rate: float | None, trace: Path | None, changed: bool, jobs: int
 def _choices(
     policies: list[str] | None, paged: bool, seed: int, reserve: int | None, stop_early: bool, warm_up: float
 ) -> Choices:
-    from cli.simulation_run import PAGED, Choices
-    from cli.sizes import quoted
+    from cli.simulation import PAGED, Choices
     from routing.simulation import POLICY_NAMES
 
     chosen = list(dict.fromkeys(policies or DEFAULT_POLICIES))
@@ -138,7 +136,7 @@ def _show(cluster: Cluster, load: Load, choices: Choices, comparison: Comparison
 
     from rich.console import Console
 
-    from cli.simulation_view import simulation_view
+    from cli.simulation import simulation_view
 
     # Messages may hold names of the file, which are text, not markup.
     console = Console(markup=False, emoji=False, highlight=False)
@@ -157,9 +155,7 @@ def as_json(load: Load, choices: Choices, comparison: Comparison) -> dict[str, A
         "reserve": plan.reserve if plan else None,
         "chains": len(plan.chains) if plan else None,
         "total_rate": total_rate(plan.chains) if plan else None,
-        "response_seconds": (
-            {"lower": _finite(plan.bounds.lower), "upper": _finite(plan.bounds.upper)} if plan else None
-        ),
+        "response_seconds": json_bounds(plan.bounds) if plan else None,
         "policies": [_outcome_json(outcome) for outcome in comparison.outcomes],
     }
 
@@ -172,7 +168,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "wait": _spread_json(summary.wait) if summary else None,
         "service": _spread_json(summary.service) if summary else None,
         "jobs": summary.jobs if summary else 0,
-        "load": None if outcome.load is None else _finite(outcome.load),
+        "load": None if outcome.load is None else finite(outcome.load),
         "overloaded": outcome.overloaded,
         "error": outcome.error,
     }
@@ -181,14 +177,9 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 def _spread_json(spread: Spread) -> dict[str, Any]:
     low, high = max(spread.mean - spread.mean_interval, 0.0), spread.mean + spread.mean_interval
     return {
-        "mean": _finite(spread.mean),
-        "median": _finite(spread.median),
-        "p95": _finite(spread.p95),
-        "p99": _finite(spread.p99),
+        "mean": finite(spread.mean),
+        "median": finite(spread.median),
+        "p95": finite(spread.p95),
+        "p99": finite(spread.p99),
         "confidence": [low, high] if math.isfinite(high) else None,
     }
-
-
-def _finite(number: float) -> float | None:
-    """JSON has no infinity, which a load next to 1 can give."""
-    return float(number) if math.isfinite(number) else None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import logs, options
-from cli.errors import reported
+from cli import options
+from cli.stderr import reported, tell
 from swarm_node.settings import session_tokens
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def status(
     debug: options.Debug = False,
 ) -> None:
     """Show the coverage of every block, the nodes, and the room they have."""
-    logs.configure(debug)
     with reported(debug):
         peers = options.required_peers(initial_peers)
 
@@ -45,7 +44,6 @@ async def _show(source: ModelSource, peers: tuple[str, ...], json_output: bool, 
     from rich.console import Console
     from rich.live import Live
 
-    from cli.notice import tell
     from swarm_node.client import open_client
     from swarm_node.settings import ANNOUNCE_SECONDS
 

@@ -9,10 +9,9 @@ import torch
 import trio
 import typer
 
-from cli import logs, options
-from cli.errors import reported
-from cli.node import run_node
-from cli.node_view import show_node
+from cli import options
+from cli.node import run_node, show_node
+from cli.stderr import reported
 from hollow_model import HollowModel
 from routing.span import Span
 from swarm_node.node import Node, NodeOptions
@@ -27,7 +26,6 @@ def main(
     new_swarm: Annotated[bool, typer.Option("--new-swarm")] = False,
 ) -> None:
     """Serve some hollow blocks; the options are those of ``swarm node``."""
-    logs.configure(debug=False)
     with reported(debug=False), show_node() as show:
         torch.set_num_threads(1)
         wanted = NodeOptions(

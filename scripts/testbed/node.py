@@ -15,10 +15,8 @@ import trio
 import typer
 from pydantic import TypeAdapter
 
-from cli import logs
-from cli.errors import reported
-from cli.node import run_node
-from cli.node_view import show_node
+from cli.node import run_node, show_node
+from cli.stderr import reported
 from routing.span import Span
 from swarm_node.node import Node, NodeOptions
 from testbed.emulated_gpu import EmulatedGpu
@@ -47,7 +45,6 @@ NODE_SPEC = TypeAdapter(NodeSpec)
 
 
 def main(path: Path) -> None:
-    logs.configure(debug=False)
     with reported(debug=False), show_node() as show:
         spec = NODE_SPEC.validate_json(path.read_bytes())
         torch.set_num_threads(1)

@@ -13,8 +13,8 @@ import pytest
 from transformers import AutoConfig
 
 from cli.block_bar import BlockBar
-from cli.cluster_file import Cluster, read_cluster
-from cli.devices import DEVICES
+from cli.cluster import Cluster, read_cluster
+from cli.cluster.devices import DEVICES
 from cli.sizes import BANDWIDTH, MEMORY, TIME
 from routing import Span
 from routing.errors import ClusterInvalid

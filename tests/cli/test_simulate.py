@@ -317,7 +317,7 @@ def test_a_trace_that_is_not_there_or_has_no_end(
     for path, named in ((tmp_path / "none.csv", "No such file"), (tmp_path, "directory")):
         outcome = swarm(capfd, "simulate", split, "--trace", path)
         assert outcome.code == 2 and named in outcome.complaint
-    monkeypatch.setattr("cli.simulation_load.MAX_TRACE_BYTES", 1_000_000)
+    monkeypatch.setattr("cli.simulation.load.MAX_TRACE_BYTES", 1_000_000)
     endless = trace(tmp_path / "endless.csv", *[(100, 10)] * 40_000)
     outcome = swarm(capfd, "simulate", split, "--trace", endless)
     assert outcome.code == 2 and "longer than 1 MB" in outcome.complaint

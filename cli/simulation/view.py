@@ -10,14 +10,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cli.figures import between, count, load_of
 from routing.cluster import total_rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cli.cluster_file import Cluster
-    from cli.simulation_load import Load
-    from cli.simulation_run import Choices, Comparison, Outcome
+    from cli.cluster import Cluster
+    from cli.simulation.comparison import Choices, Comparison, Outcome
+    from cli.simulation.load import Load
     from routing.reserve import Plan
     from routing.simulation import Spread
 
@@ -37,8 +38,8 @@ def simulation_view(cluster: Cluster, load: Load, choices: Choices, comparison: 
 
 def _headline(cluster: Cluster, load: Load, choices: Choices) -> Text:
     text = Text()
-    text.append(f"{_count(len(load.jobs), 'job')} at {load.arrival_rate:.4g}/s", style="bold")
-    text.append(f" on {_count(len(cluster.servers), 'server')}, seed {choices.seed}")
+    text.append(f"{count(len(load.jobs), 'job')} at {load.arrival_rate:.4g}/s", style="bold")
+    text.append(f" on {count(len(cluster.servers), 'server')}, seed {choices.seed}")
     left_out = int(choices.warm_up * len(load.jobs))
     if left_out:
         text.append(f"; the first {left_out:,} are not counted")
@@ -46,13 +47,10 @@ def _headline(cluster: Cluster, load: Load, choices: Choices) -> Text:
 
 
 def _plan_lines(plan: Plan, arrival_rate: float) -> Text:
-    rate = total_rate(plan.chains)
-    load = f"{arrival_rate / rate:.0%}" if arrival_rate >= 0.01 * rate else "under 1%"
-    lower, upper = f"{plan.bounds.lower:.4g}", f"{plan.bounds.upper:.4g}"
-    between = lower if lower == upper else f"{lower} to {upper}"
     return Text(
-        f"proposed: c = {plan.reserve}, {_count(len(plan.chains), 'chain')}, load {load} of {rate:.4g} jobs/s\n"
-        f"bounds on its mean (Poisson arrivals, exponential sizes): {between} s"
+        f"proposed: c = {plan.reserve}, {count(len(plan.chains), 'chain')}, "
+        f"{load_of(arrival_rate, total_rate(plan.chains))}\n"
+        f"bounds on its mean (Poisson arrivals, exponential sizes): {between(plan.bounds)}"
     )
 
 
@@ -95,7 +93,3 @@ def _seconds(seconds: float) -> str:
     if seconds == 0 or 100 <= seconds < 1e7:
         return f"{seconds:,.0f}"
     return f"{seconds:.2f}" if 1 <= seconds < 100 else f"{seconds:.3g}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

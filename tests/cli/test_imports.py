@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cli.deferred_import import deferred_import
+from cli.imports import deferred_import
 
 
 @pytest.fixture

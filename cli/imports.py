@@ -1,13 +1,31 @@
-"""An import that waits until something of it is called, for what a command's libraries import and it never uses."""
+"""How a command imports what is large: for as long as it lives, or only once something of it is called."""
 
 from __future__ import annotations
 
+import gc
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+_SELDOM = (50_000, 20, 100)
+"""Thresholds of the collector; its usual ones go through half a million lasting objects again and again."""
+
+
+@contextmanager
+def lasting_imports() -> Iterator[None]:
+    """Import in here: faster, and the collector does not stop the process for what is imported ever after."""
+    usual = gc.get_threshold()
+    gc.set_threshold(*_SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+    linecache.clearcache()  # of sources that torch and transformers have read to write docstrings and scripts
+    gc.freeze()
 
 
 @contextmanager

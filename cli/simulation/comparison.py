@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.notice import progress
 from cli.plan import make_plan
+from cli.stderr import progress
 from routing.cluster import total_rate
 from routing.errors import SwarmError, UsageError
 from routing.simulation import (
@@ -24,8 +24,8 @@ from routing.simulation import (
 )
 
 if TYPE_CHECKING:
-    from cli.cluster_file import Cluster
-    from cli.simulation_load import Load
+    from cli.cluster import Cluster
+    from cli.simulation.load import Load
     from routing.reserve import Plan
 
 PAGED = "proposed-paged"

@@ -1,10 +1,7 @@
-"""What a person sees of a running node: a live panel in a terminal, plain lines elsewhere."""
+"""A running node as lines of text, for a log or a pipe."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from routing import NodeState, Span
@@ -13,19 +10,7 @@ if TYPE_CHECKING:
     from swarm_node.node import Node
 
 
-@contextmanager
-def show_node() -> Iterator[Callable[[Node], None]]:
-    """A function to call whenever the node changes."""
-    if not sys.stdout.isatty():
-        yield _Lines()
-        return
-    from cli.node_panel import live_panel  # rich: 2 MiB of a node that no terminal shows
-
-    with live_panel() as update:
-        yield update
-
-
-class _Lines:
+class NodeLines:
     """One line for each new state and move; the ONLINE line tells how to join."""
 
     def __init__(self) -> None:
@@ -53,4 +38,5 @@ def _line(node: Node) -> str:
 
 
 def model_name(node: Node) -> str:
+    """A question mark as long as the node has not opened it."""
     return node.model.name if node.model is not None else "?"

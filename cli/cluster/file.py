@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.cluster_schema import FileEntry, ModelEntry, ServerEntry, validated
-from cli.devices import DEVICES, KnownDevice, known_device
+from cli.cluster.devices import DEVICES, KnownDevice, known_device
+from cli.cluster.plain_yaml import read_yaml
+from cli.cluster.schema import FileEntry, ModelEntry, ServerEntry, validated
 from cli.options import Dtype
-from cli.plain_yaml import read_yaml
 from cli.sizes import quoted
 from routing.cluster import ModelShape, Server, check_servers
 from routing.errors import ClusterInvalid, UsageError

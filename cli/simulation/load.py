@@ -24,7 +24,7 @@ from routing.simulation import (
 )
 
 if TYPE_CHECKING:
-    from cli.cluster_file import Cluster
+    from cli.cluster import Cluster
 
 MAX_TRACE_BYTES = 200 * 10**6
 """About four million jobs, some five hundred times the Azure trace."""

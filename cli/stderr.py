@@ -1,0 +1,74 @@
+"""What reaches a person on standard error, so that the answer stays clean: errors, warnings, and what is waited for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from routing.errors import SwarmError, sole_error
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@contextmanager
+def reported(debug: bool) -> Iterator[None]:
+    """Run one command in here: it logs warnings only, or everything with ``debug``.
+
+    An error becomes one line and an exit code, a SwarmError its class's; a traceback is shown with ``debug`` only.
+    """
+    _configure_logging(debug)
+    try:
+        yield
+    except BaseException as error:
+        cause = sole_error(error)
+        if debug and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
+            traceback.print_exception(error)
+        if isinstance(cause, SwarmError):
+            _fail(str(cause), cause.exit_code)
+        if isinstance(cause, KeyboardInterrupt):
+            raise typer.Exit(130) from None
+        if isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
+            _fail(f"unexpected {type(cause).__name__}: {cause}; please report it, with what --debug shows", 1)
+        raise
+
+
+def tell(line: str) -> None:
+    """Show in one line what the client is waiting for, or which node it leaves."""
+    _console().print(line, style="dim")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Show ``what`` beside a moving sign while the body runs; nothing where nobody watches."""
+    console = _console()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def _configure_logging(debug: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for noisy in ("asyncio", "urllib3", "filelock", "huggingface_hub", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    raise typer.Exit(exit_code) from None
+
+
+def _console() -> Console:
+    from rich.console import Console  # 2 MiB that a node does without
+
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
