@@ -1,12 +1,12 @@
 """The swarm's shared memory: who a peer is, how it reaches others, and what all of them know of each other."""
 
+from dht.daemon import Stream
 from dht.directory import Directory
 from dht.identity import Identity
 from dht.multiaddr import PeerAddress
 from dht.peer import Peer, open_peer
 from dht.peer_id import is_signed_by
 from dht.records import NodeRecord
-from dht.stream import Stream
 
 __all__ = [
     "Directory",

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 _WITHDRAWN = b""
 """Published in place of a record by a node that has left."""
 _ATTEMPTS = 2
+"""To publish: the second knows of what the first has met."""
 
 
 class Directory:
@@ -30,8 +31,6 @@ class Directory:
 
     def __init__(self, table: Table, model: str) -> None:
         self.model = model
-        self.bad_records = 0
-        """Records that the last snapshot left out since they break the schema or a bound."""
         self._table = table
         self._keys = [_key(model, shard) for shard in range(SHARDS)]
         self._own_key = self._keys[_shard(table.peer_id)]
@@ -59,7 +58,6 @@ class Directory:
         """All nodes of the model that are not OFFLINE. Raises NetworkError if the swarm cannot be asked."""
         taken_at = time.time()
         nodes: dict[str, NodeView] = {}
-        self.bad_records = 0
         for shard, entries in enumerate(await self._table.get(self._keys)):
             for peer_id, entry in entries.items():
                 view = self._read(peer_id, entry, shard)
@@ -75,7 +73,6 @@ class Directory:
                 raise ProtocolError("it lies under a key that is not its publisher's")
             return replace(NodeRecord.decode(entry.value).to_view(peer_id), expires_at=entry.expiration)
         except ProtocolError as error:
-            self.bad_records += 1
             log.debug("record of peer %s left out: %s", peer_id, error)
             return None
 

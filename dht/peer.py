@@ -12,14 +12,13 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from dht.daemon import Daemon, StreamHandler, open_daemon
+from dht.daemon import Daemon, Stream, StreamHandler, open_daemon
 from dht.directory import Directory
 from dht.identity import Identity
 from dht.multiaddr import PeerAddress, check_dialable, split
 from dht.nursery import open_owner_nursery
 from dht.peer_id import peer_id_bytes
 from dht.settings import ALONE_SECONDS, DIAL_SECONDS, REJOIN_SECONDS, UNIX_PATH_BYTES
-from dht.stream import Stream
 from dht.table import Table, open_table
 from routing.errors import ClockSkew, NetworkError, PeerUnreachable, UsageError
 

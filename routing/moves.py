@@ -21,21 +21,16 @@ from routing.settings import (
     CALM_SECONDS,
     FEWEST_RESERVES,
     GROWING_SHARE,
+    HORIZON_SECONDS,
     HOUR_SECONDS,
     LEAST_RESERVE,
+    MOST_DOUBLINGS,
     MOST_PLACES,
     PLANNED_SERVERS,
     TURN_SECONDS,
+    WORTHWHILE,
 )
 from routing.span import Span
-
-WORTHWHILE = 0.01
-"""Least gain for which anybody moves, as a share of the response time: below it, what is measured of servers and of the
-arrival rate is no better known than that."""
-_MOST_DOUBLINGS = 6
-HORIZON_SECONDS = 3600.0
-"""Time over which a move must pay for what the server does not serve while it loads: servers and the arrival rate stay
-about as they are for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +136,7 @@ def expected_reserve(servers: Sequence[Server], model: ModelShape, arrival_rate:
     So the first servers of a swarm already leave room for the jobs that it will hold once it has grown. At least
     LEAST_RESERVE, which it is too if no number of such servers holds the model or carries the rate.
     """
-    for doublings in range(_MOST_DOUBLINGS + 1):
+    for doublings in range(MOST_DOUBLINGS + 1):
         copies = [replace(server, name=f"{server.name}/{copy}") for copy in range(2**doublings) for server in servers]
         try:
             plan = choose_reserve(copies, model, arrival_rate, candidates=_candidates(copies, model))

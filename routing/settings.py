@@ -35,9 +35,6 @@ OFFER_SECONDS = 1.0
 """Room that was freed is kept so long for the session whose turn it is: the client has to hear of it and to hear the
 same from the other nodes of a chain."""
 
-LINE_LENGTH = 1024
-"""Sessions that may wait at one node."""
-
 LINE_AGE_SECONDS = 300.0
 """Longest wait that a client is believed to have behind it when it comes to a line."""
 
@@ -51,6 +48,14 @@ GROWING_SHARE = 0.1
 """Where more than this share of the nodes joined within so many seconds, nobody moves for speed alone: what is best now
 will soon be another thing."""
 
+WORTHWHILE = 0.01
+"""Least gain for which anybody moves, as a share of the response time: below it, what is measured of servers and of the
+arrival rate is no better known than that."""
+
+HORIZON_SECONDS = 3600.0
+"""Time over which a move must pay for what the server does not serve while it loads: servers and the arrival rate stay
+about as they are for so long."""
+
 HOUR_SECONDS = 3600.0
 """Over which comings are counted, to tell how long a plan is likely to stand."""
 
@@ -59,6 +64,10 @@ QUIET_JOB_RATE = 1 / 60
 
 LEAST_RESERVE = 4
 """Sessions that every node keeps room for where its memory allows it, however few come."""
+
+MOST_DOUBLINGS = 6
+"""A newcomer reckons with a swarm of up to 64 times the servers there are: a first laptop with one that carries the
+rate. Each doubling costs a plan."""
 
 MOST_PLACES = 64
 """Spans that a node weighs against each other: each costs a run of GCA, 0.1 s among 1,000 nodes."""

@@ -30,8 +30,6 @@ class BprrPolicy:
     """
 
     graph: LinkGraph
-    concurrent: int
-    """|R|, the number of jobs that the placement was made for."""
     name: str = "bprr"
 
     @property
@@ -42,18 +40,14 @@ class BprrPolicy:
         return _Clients(self.graph, RouteBook(self.graph, times))
 
 
-def bprr_policy(
-    servers: Sequence[Server], model: ModelShape, arrival_rate: float, *, concurrent: int | None = None
-) -> BprrPolicy:
-    """Place by CG-BP for ``concurrent`` jobs (design_number() of them if not given) and route over that.
+def bprr_policy(servers: Sequence[Server], model: ModelShape, arrival_rate: float) -> BprrPolicy:
+    """Place by CG-BP for design_number() jobs and route over that.
 
     Raises MemoryTooSmall if the blocks do not all fit with cache for so many jobs.
     """
     check_servers(servers, model)
-    if concurrent is None:
-        concurrent = design_number(servers, model, arrival_rate)
-    spans = cg_bp(servers, model, concurrent)
-    return BprrPolicy(LinkGraph(servers, model, spans, "CG-BP"), concurrent)
+    spans = cg_bp(servers, model, design_number(servers, model, arrival_rate))
+    return BprrPolicy(LinkGraph(servers, model, spans, "CG-BP"))
 
 
 @dataclass(slots=True)

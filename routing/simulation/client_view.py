@@ -17,7 +17,7 @@ RECORD_SECONDS = 20.0
 """Lifetime of a record; only the book on own sessions knows of it."""
 
 
-class Directory:
+class Records:
     """All pools' records, made every ``announce_seconds`` (0: at every reading): what was free at that moment."""
 
     def __init__(
@@ -45,9 +45,9 @@ class Directory:
 
 @dataclass(slots=True)
 class ClientView:
-    """One client's snapshot and, with ``ledger``, its book. It reads the directory every ``period`` seconds."""
+    """One client's snapshot and, with ``ledger``, its book. It reads the records every ``period`` seconds."""
 
-    directory: Directory
+    records: Records
     period: float
     """0 for a client that reads at every look."""
     phase: float
@@ -81,11 +81,11 @@ class ClientView:
             self._refused_at[pool] = now
 
     def read(self, now: float) -> None:
-        """Read the directory now, whenever the next turn is."""
-        self._snapshot = self.directory.snapshot(now)
+        """Read the records now, whenever the next turn is."""
+        self._snapshot = self.records.snapshot(now)
 
     def _latest(self, now: float) -> Snapshot:
         due = now if self.period == 0 else now - (now - self.phase) % self.period
         if self._snapshot is None or self._snapshot.taken_at < due:
-            self._snapshot = self.directory.snapshot(due)
+            self._snapshot = self.records.snapshot(due)
         return self._snapshot

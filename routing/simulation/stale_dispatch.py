@@ -13,7 +13,7 @@ import numpy as np
 
 from routing.errors import Overloaded
 from routing.ledger import Ledger
-from routing.simulation.client_view import RECORD_SECONDS, ClientView, Directory
+from routing.simulation.client_view import RECORD_SECONDS, ClientView, Records
 from routing.simulation.habits import Habits
 from routing.simulation.host_pool import HostPool
 from routing.simulation.links import Path, RouteBook
@@ -71,9 +71,9 @@ class Clients:
         self._alarms: list[float | None] = [None] * len(self._hosts)
         """When each pool is to look at its lapsed offers."""
         self._tickets = pools.most_needed()
-        directory = Directory(self._hosts, pools.server, announce_seconds, rng)
+        records = Records(self._hosts, pools.server, announce_seconds, rng)
         self._clients = [
-            ClientView(directory, period, rng.uniform(0, period), Ledger(RECORD_SECONDS) if habits.ledger else None)
+            ClientView(records, period, rng.uniform(0, period), Ledger(RECORD_SECONDS) if habits.ledger else None)
             for period in periods
         ]
         self._client_of = client_of

@@ -13,7 +13,7 @@ import trio
 import dht.peer
 from dht import Identity, Stream
 from dht.peer import _published
-from dht.table import _check_clock
+from dht.table.table import _check_clock
 from routing.errors import ClockSkew, PeerUnreachable, UsageError
 from tests.dht.peers import LOOPBACK, in_trio, local_peer, next_line, python, view_of
 

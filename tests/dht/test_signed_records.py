@@ -11,7 +11,7 @@ import pytest
 from hivemind.dht.validation import DHTRecord
 
 from dht import Identity
-from dht.signed_records import SignedRecords
+from dht.table.signed_records import SignedRecords
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from hivemind.utils.timed_storage import TimedStorage, get_dht_time
 
-from dht.timed_storage import repair
+from dht.table.timed_storage import repair
 
 
 def test_a_late_copy_of_an_old_record_does_not_take_the_newer_one_with_it() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import trio
 
-from dht.connection import Connection
-from dht.stream import Stream
+from dht.daemon import Stream
+from dht.daemon.connection import Connection
 from routing import NodeState, NodeView, SessionShape, Snapshot, Span
 from routing.errors import PeerUnreachable
 from swarm_node.client.chain import Chain

@@ -18,7 +18,7 @@ MODEL = ModelShape(4, 1.0, 0.5)
 
 
 def policy(servers: list[Server], *spans: Span) -> BprrPolicy:
-    return BprrPolicy(LinkGraph(servers, MODEL, spans, "the test"), 1)
+    return BprrPolicy(LinkGraph(servers, MODEL, spans, "the test"))
 
 
 def test_cg_bp_covers_all_blocks_with_the_fastest_servers_first() -> None:
@@ -98,8 +98,14 @@ def test_the_design_number_grows_with_the_load_up_to_what_surely_fits() -> None:
     assert design_number(servers, MODEL, 0.4) == 2
     assert design_number(servers, MODEL, 4.0) == 13
     assert design_number(servers, MODEL, 1000.0) == 38
-    assert bprr_policy(servers, MODEL, 4.0).concurrent == 13
-    assert bprr_policy(servers, MODEL, 4.0, concurrent=3).concurrent == 3
+
+
+def test_blocks_are_placed_for_the_design_number_of_jobs() -> None:
+    servers = [Server(f"s{index}", 10.0, 0.5, 0.5) for index in range(4)]
+    assert design_number(servers, MODEL, 2.0) == 7
+    placed = bprr_policy(servers, MODEL, 2.0).spans
+    assert placed == cg_bp(servers, MODEL, 7)
+    assert placed != cg_bp(servers, MODEL, 1)
 
 
 def test_a_client_waits_for_a_fast_server_rather_than_take_a_much_slower_one() -> None:

@@ -9,7 +9,7 @@ import trio
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from hivemind.proto import p2pd_pb2
 
-from dht.connection import Connection
+from dht.daemon.connection import Connection
 from dht.multiaddr import write_varint
 from dht.settings import CONTROL_MESSAGE_BYTES
 from routing.errors import DaemonError, StreamClosed

@@ -23,7 +23,6 @@ from hivemind.utils.multiaddr import Multiaddr
 
 from dht.daemon import Daemon
 from dht.identity import Identity
-from dht.loop_thread import LoopThread, open_loop_thread
 from dht.peer_id import short_name
 from dht.settings import (
     CLOCK_SKEW_SECONDS,
@@ -34,8 +33,9 @@ from dht.settings import (
     RPC_SECONDS,
     SUSPECT_SECONDS,
 )
-from dht.signed_records import SignedRecords
-from dht.timed_storage import repair
+from dht.table.loop_thread import LoopThread, open_loop_thread
+from dht.table.signed_records import SignedRecords
+from dht.table.timed_storage import repair
 from routing.errors import ClockSkew, DaemonError, PeerSilent, PeerUnreachable
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Table:
 
     def __init__(self, thread: LoopThread, node: DHTNode, peer_id: str, client_only: bool) -> None:
         self.peer_id = peer_id
-        self.client_only = client_only
+        self._client_only = client_only
         self._thread = thread
         self._node = node
 
@@ -70,7 +70,7 @@ class Table:
 
         Raises ClockSkew if its clock differs too much from ours, PeerUnreachable if it does not answer as a member.
         """
-        await self._thread.run(_join, self._node, peer_id, self.client_only)
+        await self._thread.run(_join, self._node, peer_id, self._client_only)
 
     async def members(self) -> set[str]:
         """The peers this one knows directly; empty when it is cut off, or the first."""
@@ -87,7 +87,7 @@ class Table:
                 value,
                 expiration,
                 subkey=self.peer_id,
-                exclude_self=self.client_only,
+                exclude_self=self._client_only,
                 await_all_replicas=True,
                 beam_size=LOOKUP_PEERS,
             )

@@ -14,10 +14,11 @@ from typing import TypeVar
 import trio
 from hivemind.proto import p2pd_pb2
 
-from dht.connection import Connection
-from dht.control import Refused, ask, converse, receive_message
-from dht.daemon_process import DaemonProcess, check_port
-from dht.dial_error import dial_error
+from dht.daemon.connection import Connection
+from dht.daemon.control import Refused, ask, converse, receive_message
+from dht.daemon.dial_error import dial_error
+from dht.daemon.process import DaemonProcess, check_port
+from dht.daemon.stream import Stream
 from dht.identity import Identity
 from dht.multiaddr import decode, encode
 from dht.nursery import open_owner_nursery
@@ -31,7 +32,6 @@ from dht.settings import (
     SOCKET_BACKLOG,
     STREAM_GREETING_SECONDS,
 )
-from dht.stream import Stream
 from routing.errors import DaemonError, PeerUnreachable, StreamClosed, SwarmError
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,9 @@ class Daemon:
     Owned by ``open_daemon``, usable until that ends. Every call raises DaemonError if the daemon is gone.
     """
 
-    def __init__(self, control: Path, process_id: int, peer_id: str, addresses: tuple[str, ...]) -> None:
+    def __init__(self, control: Path, peer_id: str, addresses: tuple[str, ...]) -> None:
         self.control = control
         """The unix socket it answers at; its directory is private to this process."""
-        self.process_id = process_id
         self.peer_id = peer_id
         self.addresses = addresses
         """Where it listens, as multiaddresses without the peer id."""
@@ -145,7 +144,7 @@ async def open_daemon(identity: Identity, host: str | None, port: int, run_direc
             peer_id = peer_id_text(response.identify.id)
             if peer_id != identity.peer_id:
                 raise DaemonError(f"the identity {identity.path} was changed while it was in use; start again")
-            yield Daemon(control, process.process_id, peer_id, _listening(response.identify.addrs))
+            yield Daemon(control, peer_id, _listening(response.identify.addrs))
     finally:
         await process.stop()
 

@@ -19,20 +19,12 @@ class Connection:
         self._socket = socket
         self._received = bytearray() if received is None else received
         self._sending = trio.Lock()
-        self._ended = False
-
-    @property
-    def ended(self) -> bool:
-        """True once the other side's end was met before the first byte of what was to be received.
-
-        The other side may have closed or died: both look the same here.
-        """
-        return self._ended
 
     async def receive_exactly(self, count: int) -> bytearray:
         """The next ``count`` bytes. A cancelled call loses nothing: the next one begins at the same byte.
 
-        Raises StreamClosed if the other side ends before; ``ended`` tells whether that was before the first byte.
+        Raises StreamClosed if the other side ends before, and says whether that was before the first byte: whether it
+        closed or died looks the same here.
         """
         if count > READ_AHEAD_BYTES:
             return await self._receive_large(count)
@@ -97,8 +89,7 @@ class Connection:
             raise StreamClosed("the other side went away") from error
 
     def _end(self, received: int, count: int) -> StreamClosed:
-        self._ended = received == 0
-        if self._ended:
+        if received == 0:
             return StreamClosed("the other side has ended the stream")
         return StreamClosed(f"the other side went away after {received} of {count} bytes")
 

@@ -49,10 +49,6 @@ class DaemonProcess:
         self._unread = b""
         self._last_line = ""
 
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
     async def wait_until_ready(self) -> None:
         """Return when the daemon answers. Raises DaemonError with its last words, PortTaken if they are that."""
         while (line := await self._next_line()) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dht.connection import Connection
+from dht.daemon.connection import Connection
 
 
 class Stream(Connection):
