@@ -66,8 +66,8 @@ LEAST_RESERVE = 4
 """Sessions that every node keeps room for where its memory allows it, however few come."""
 
 MOST_DOUBLINGS = 6
-"""A newcomer reckons with a swarm of up to 64 times the servers there are: a first laptop with one that carries the
-rate. Each doubling costs a plan."""
+"""A newcomer reckons with up to 64 times the servers that are there, so that the first may hold as little as a 64th of
+the model. Each doubling costs a plan."""
 
 MOST_PLACES = 64
 """Spans that a node weighs against each other: each costs a run of GCA, 0.1 s among 1,000 nodes."""

@@ -10,10 +10,9 @@ import trio
 from dht import Stream
 from routing.errors import CacheFull, ProtocolError, SwarmError
 from routing.line import WaitingLine
-from routing.settings import LINE_LENGTH
 from routing.span import Span
 from swarm_node.engine import Engine, Reservation
-from swarm_node.node.settings import SESSION_SILENCE_SECONDS
+from swarm_node.node.settings import LINE_LENGTH, SESSION_SILENCE_SECONDS
 from swarm_node.settings import CLOSE_SECONDS
 from swarm_node.tasks import deadline
 from swarm_node.wire import Beginning, Close, Open, Ping, Pong, Queued, Room, receive_message, send_message

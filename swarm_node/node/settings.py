@@ -66,3 +66,6 @@ GPU_MEMORY_SHARE = 0.9
 
 WITHDRAW_SECONDS = 3.0
 """To tell the DHT that this node has gone; if that fails, its record fades."""
+
+LINE_LENGTH = 1024
+"""Sessions that may wait at one node: each holds a stream, and a longer line is no use to who comes last."""
