@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from routing.span import Span
+from routing.span import Span, replicas
 
 _NARROWEST = 10
 _WIDEST_BLOCK = 4
@@ -39,14 +39,7 @@ class BlockBar:
 
     def replicas(self, spans: Iterable[Span | None]) -> str:
         """How many spans have the block, the fewest where a column is several blocks; 9 is nine or more."""
-        change = [0] * (self._blocks + 1)
-        for span in spans:
-            if span is not None:
-                change[span.start] += 1
-                change[span.end] -= 1
-        counts: list[int] = []
-        for step in change[:-1]:
-            counts.append(step + (counts[-1] if counts else 0))
+        counts = replicas(spans, self._blocks)
         return "".join(str(min(9, self._fewest(counts, column))) for column in range(self._columns))
 
     def _fewest(self, counts: list[int], column: int) -> int:

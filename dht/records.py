@@ -159,6 +159,7 @@ class NodeRecord(BaseModel):
         )
 
     def encode(self) -> bytes:
+        """A msgpack list, as decode() reads it."""
         packed: bytes = msgpack.packb([getattr(self, name) for name in type(self).model_fields])
         return packed
 

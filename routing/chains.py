@@ -13,7 +13,7 @@ from routing.coordinates import Places
 from routing.errors import BlocksNotCovered, CacheFull
 from routing.settings import LINK_HANDLING_SECONDS, NEAR_EQUAL
 from routing.snapshot import NodeView, Snapshot
-from routing.span import Span
+from routing.span import Span, describe_blocks
 
 _Floats = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
@@ -211,8 +211,3 @@ def _why_not(usable: Snapshot, blocks: int, session_tokens: int) -> BlocksNotCov
             f"no node serves blocks {describe_blocks(missing)} of {blocks}; start one with --blocks"
         )
     return CacheFull(f"every chain is full: no free cache for a session of {session_tokens} tokens; try again later")
-
-
-def describe_blocks(spans: list[Span]) -> str:
-    """``0:4, 8:12``: the way users write ranges of blocks."""
-    return ", ".join(str(span) for span in spans)

@@ -30,7 +30,7 @@ from routing.settings import (
     TURN_SECONDS,
     WORTHWHILE,
 )
-from routing.span import Span
+from routing.span import Span, replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,12 @@ class Placed:
     """λ, jobs per second."""
 
     def with_span(self, index: int, span: Span | None) -> Placed:
+        """The same, but for the server ``index``, which hosts ``span``."""
         return replace(self, spans=(*self.spans[:index], span, *self.spans[index + 1 :]))
 
     def replicas(self) -> list[int]:
         """How many servers host each block."""
-        counts = [0] * self.model.blocks
-        for span in self.spans:
-            for block in span.blocks() if span is not None else ():
-                counts[block] += 1
-        return counts
+        return replicas(self.spans, self.model.blocks)
 
     def missing(self) -> frozenset[int]:
         """Blocks that no server hosts."""
@@ -123,9 +120,9 @@ def join(placed: Placed, index: int, reserve: int) -> Span | None:
     count = _blocks_with_cache(placed, index, reserve)
     if count == 0:
         return None
-    replicas = placed.with_span(index, None).replicas()
-    if 0 in replicas:
-        start = min(replicas.index(0), placed.model.blocks - count)
+    hosts = placed.with_span(index, None).replicas()
+    if 0 in hosts:
+        start = min(hosts.index(0), placed.model.blocks - count)
         return Span(start, start + count)
     return min(_places(placed, index, {count}), key=lambda span: (forecast(placed.with_span(index, span)), span))
 

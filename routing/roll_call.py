@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from routing.snapshot import NodeView, Snapshot
-from routing.span import Span
+from routing.span import Span, replicas
 
 
 def whom_to_ask(claims: Sequence[Span | None], blocks: int, doubted: Collection[int]) -> list[int]:
@@ -15,15 +15,12 @@ def whom_to_ask(claims: Sequence[Span | None], blocks: int, doubted: Collection[
     first whose blocks the fewest host, so that the answers of the first few tell most. Who knows the same asks the same
     servers, and so comes to the same view.
     """
-    hosts, sure = [0] * blocks, [False] * blocks
-    hosted = [claim.within(blocks) if claim is not None else range(0) for claim in claims]
-    for index, those in enumerate(hosted):
-        for block in those:
-            hosts[block] += 1
-            sure[block] |= index not in doubted
+    hosts = replicas(claims, blocks)
+    sure = replicas((claim for index, claim in enumerate(claims) if index not in doubted), blocks)
     fewest: dict[int, int] = {}
     for index in doubted:
-        counts = [hosts[block] for block in hosted[index] if not sure[block]]
+        claim = claims[index]
+        counts = [hosts[block] for block in claim.within(blocks) if not sure[block]] if claim is not None else []
         if counts:
             fewest[index] = min(counts)
     return sorted(fewest, key=lambda index: (fewest[index], index))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from routing.coordinates import Coordinate
-from routing.span import Span
+from routing.span import Span, gaps, replicas
 
 
 class NodeState(StrEnum):
@@ -100,15 +100,16 @@ class Snapshot:
         return max(0.0, now - self.taken_at)
 
     def online(self) -> tuple[NodeView, ...]:
+        """Nodes that serve their blocks now."""
         return tuple(node for node in self.nodes if node.state is NodeState.ONLINE)
 
     def replicas(self, blocks: int) -> list[int]:
         """How many online nodes host each of the model's ``blocks`` blocks."""
-        counts = [0] * blocks
-        for node in self.online():
-            for block in node.span.within(blocks):
-                counts[block] += 1
-        return counts
+        return replicas((node.span for node in self.online()), blocks)
+
+    def missing(self, blocks: int) -> list[Span]:
+        """The maximal ranges of blocks that no online node hosts."""
+        return gaps(self.replicas(blocks))
 
     def claiming(self) -> tuple[NodeView, ...]:
         """Nodes that host blocks or are about to."""
@@ -121,15 +122,3 @@ class Snapshot:
     def without(self, gone: Collection[str]) -> Snapshot:
         """The same without the nodes ``gone``, by peer id."""
         return replace(self, nodes=tuple(node for node in self.nodes if node.peer_id not in gone))
-
-    def missing(self, blocks: int) -> list[Span]:
-        """The maximal ranges of blocks that no online node hosts."""
-        gaps: list[Span] = []
-        start: int | None = None
-        for block, count in enumerate([*self.replicas(blocks), 1]):
-            if count == 0 and start is None:
-                start = block
-            elif count and start is not None:
-                gaps.append(Span(start, block))
-                start = None
-        return gaps

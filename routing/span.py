@@ -1,8 +1,10 @@
-"""A contiguous range of transformer blocks."""
+"""A contiguous range of transformer blocks, and what several of them hold together."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 
 from routing.errors import UsageError
 
@@ -45,6 +47,7 @@ class Span:
         return [Span(start, end) for start, end in pieces if start < end]
 
     def blocks(self) -> range:
+        """Their numbers."""
         return range(self.start, self.end)
 
     def within(self, blocks: int) -> range:
@@ -58,3 +61,30 @@ class Span:
         if not (colon and start.isdecimal() and end.isdecimal()):
             raise UsageError(f"'{text}' is not a range of blocks; write START:END, for example 0:12")
         return cls(int(start), int(end))
+
+
+def replicas(spans: Iterable[Span | None], blocks: int) -> list[int]:
+    """How many of the ``spans`` hold each of a model's ``blocks`` blocks."""
+    change = [0] * (blocks + 1)
+    for span in spans:
+        if span is not None and span.start < blocks:
+            change[span.start] += 1
+            change[min(span.end, blocks)] -= 1
+    return list(accumulate(change[:-1]))
+
+
+def gaps(counts: Sequence[int]) -> list[Span]:
+    """The maximal ranges of blocks that nobody holds, by what replicas() says."""
+    found: list[Span] = []
+    start = 0
+    for held, run in groupby(map(bool, counts)):
+        end = start + len(list(run))
+        if not held:
+            found.append(Span(start, end))
+        start = end
+    return found
+
+
+def describe_blocks(spans: Iterable[Span]) -> str:
+    """``0:4, 8:12``: the way users write ranges of blocks."""
+    return ", ".join(str(span) for span in spans)

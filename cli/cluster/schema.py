@@ -57,6 +57,8 @@ class _Section(BaseModel):
 
 
 class ModelEntry(_Section):
+    """Sizes in bytes, or a name from which they follow."""
+
     blocks: _Whole | None = None
     block_bytes: _Bytes | None = None
     cache_bytes: _Bytes | None = None
@@ -67,6 +69,8 @@ class ModelEntry(_Section):
 
 
 class DeviceEntry(_Section):
+    """A GPU by its data sheet: TFLOP/s, bytes per second, bytes."""
+
     tflops: _Positive
     bandwidth: _Bandwidth
     memory_bytes: _Bytes | None = None
@@ -80,6 +84,8 @@ class JobEntry(_Section):
 
 
 class ServerEntry(_Section):
+    """One machine, or ``count`` alike: bytes, and the seconds of one whole job or the device from which they follow."""
+
     name: _Name
     memory_bytes: _Bytes | None = None
     comm_seconds: _Seconds
@@ -91,6 +97,8 @@ class ServerEntry(_Section):
 
 
 class FileEntry(_Section):
+    """All of a cluster file."""
+
     model: ModelEntry
     servers: list[Any]
     """Each validated when its turn comes, so that the first mistake ends the reading."""

@@ -92,14 +92,17 @@ class ChainLoads:
         self._rng = rng
 
     def add(self, chain: int, count: int) -> None:
+        """So many jobs more on a chain, or fewer."""
         self.jobs[chain] += count
         waits = max(1.0, (self.jobs[chain] + 1) / self.capacity[chain])
         self.delays[chain] = self.seconds[chain] * waits
 
     def any_of(self, chains: Sequence[int]) -> int:
+        """One of them at random."""
         return chains[int(self._rng.random() * len(chains))]
 
     def by_rate(self) -> int:
+        """One of all at random, in proportion to its rate."""
         return min(int(self._shares.searchsorted(self._rng.random(), side="right")), len(self.jobs) - 1)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from routing.chains import describe_blocks
 from routing.cluster import Link, ModelShape, Server, cache_slots
 from routing.errors import BlocksNotCovered, MemoryTooSmall
 from routing.simulation.service_time import Route, ServerTime, make_route
-from routing.span import Span
+from routing.span import Span, describe_blocks, gaps, replicas
 
 Path = tuple[int, ...]
 """Numbers of links, first blocks first."""
@@ -107,6 +106,7 @@ class RouteBook:
         self._routes: dict[Path, Route] = {}
 
     def route(self, path: Path) -> Route:
+        """The same object for the same path."""
         known = self._routes.get(path)
         if known is None:
             known = self._routes[path] = make_route(tuple(self._graph.links[link] for link in path), self._times)
@@ -114,13 +114,10 @@ class RouteBook:
 
 
 def _why_none(spans: Sequence[Span | None], blocks: int, placed_by: str) -> BlocksNotCovered | MemoryTooSmall:
-    covered = {block for span in spans if span is not None for block in span.blocks()}
-    missing = [block for block in range(blocks) if block not in covered]
+    missing = gaps(replicas(spans, blocks))
     if missing:
-        first = missing[0]
-        end = next(block for block in range(first, blocks + 1) if block == blocks or block in covered)
         return BlocksNotCovered(
-            f"{placed_by} leaves blocks {describe_blocks([Span(first, end)])} of {blocks} without a server; "
+            f"{placed_by} leaves blocks {describe_blocks(missing[:1])} of {blocks} without a server; "
             "add servers or memory"
         )
     return MemoryTooSmall(f"{placed_by} leaves no chain of servers with cache for a job; add memory")

@@ -56,14 +56,17 @@ class SimulationResult:
 
     @property
     def response(self) -> Seconds:
+        """Arrival to end."""
         return self.end - self.arrival
 
     @property
     def wait(self) -> Seconds:
+        """Arrival to start."""
         return self.start - self.arrival
 
     @property
     def service(self) -> Seconds:
+        """Start to end."""
         return self.end - self.start
 
     def summary(self, warm_up: float = 0.0) -> Summary:

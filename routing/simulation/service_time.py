@@ -58,6 +58,7 @@ class JobTime:
     """For each generated token after the first."""
 
     def seconds(self, job: Job) -> float:
+        """Of this job, from its start to its end: in proportion to its size."""
         output = job.output_tokens
         return job.size * (
             self.per_job

@@ -38,11 +38,14 @@ class Dispatcher(Protocol):
     another's end. Every job must be started exactly once.
     """
 
-    def arrive(self, job: int, now: float) -> Sequence[Start | Wake]: ...
+    def arrive(self, job: int, now: float) -> Sequence[Start | Wake]:
+        """A job comes."""
 
-    def depart(self, job: int, now: float) -> Sequence[Start | Wake]: ...
+    def depart(self, job: int, now: float) -> Sequence[Start | Wake]:
+        """A job that was started ends."""
 
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]: ...
+    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
+        """The time has come that was asked for with Wake."""
 
 
 class Policy(Protocol):
@@ -51,7 +54,8 @@ class Policy(Protocol):
     @property
     def name(self) -> str: ...
 
-    def dispatcher(self, jobs: Sequence[Job], times: Sequence[ServerTime], rng: np.random.Generator) -> Dispatcher: ...
+    def dispatcher(self, jobs: Sequence[Job], times: Sequence[ServerTime], rng: np.random.Generator) -> Dispatcher:
+        """For one simulation of these ``jobs``; ``times`` are by server."""
 
 
 _DEPARTURE, _WAKE = 0, 1
