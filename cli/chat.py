@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cli.generation import Sampling
     from swarm_node.generate import SwarmModel
 
+CHAT_TOKENS = 2048
+"""What a conversation reserves at first; it reserves more when it grows beyond."""
+
 
 def chat(
     model: options.Model,
@@ -80,10 +83,6 @@ def _encode(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
         raise UsageError(f"the model's chat template refuses this conversation: {error}") from error
     ids: list[int] = encoded["input_ids"]
     return ids
-
-
-CHAT_TOKENS = 2048
-"""What a conversation reserves at first; it reserves more when it grows beyond."""
 
 
 def _shared(first: list[int], second: list[int]) -> int:

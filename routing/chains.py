@@ -158,6 +158,7 @@ class _Ways:
         self._room = np.where(asked, [node.cache_tokens // session.max_tokens for node in nodes], free)
         luck = np.array([1 + NEAR_EQUAL * rng.random() if rng else 1.0 for _ in nodes])
         self._costs = _Costs(nodes, session, client_delay, luck)
+        # A round trip for nothing, if it is full after all.
         self._costs.before += np.where(asked, 2 * self._costs.client, 0.0)
 
     def fastest(self) -> int | None:
