@@ -110,8 +110,8 @@ def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    from dht import short_name
     from routing import describe_blocks
-    from swarm_node.client import short_id
 
     replicas = snapshot.replicas(source.blocks)
     missing = snapshot.missing(source.blocks)
@@ -125,7 +125,7 @@ def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
     table = Table("node", "state", "blocks", "dtype", "sessions", "waiting", "free slots", "ms per block", box=None)
     for node in sorted(snapshot.nodes, key=lambda node: (node.span, node.peer_id)):
         table.add_row(
-            f"…{short_id(node.peer_id)}",
+            short_name(node.peer_id),
             node.state.value,
             f"{node.span} → {node.target}" if node.target else str(node.span),
             node.dtype,

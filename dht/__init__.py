@@ -5,7 +5,7 @@ from dht.directory import Directory
 from dht.identity import Identity
 from dht.multiaddr import PeerAddress
 from dht.peer import Peer, open_peer
-from dht.peer_id import is_signed_by
+from dht.peer_id import is_signed_by, short_name
 from dht.records import NodeRecord
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "Stream",
     "is_signed_by",
     "open_peer",
+    "short_name",
 ]

@@ -52,4 +52,4 @@ def is_signed_by(peer_id: str, signature: bytes, message: bytes) -> bool:
 
 def short_name(peer_id: str) -> str:
     """The end of a peer id, enough to tell peers apart in a message: the beginning is the same for all."""
-    return f"…{peer_id[-6:]}"
+    return f"…{peer_id[-8:]}"

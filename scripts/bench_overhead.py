@@ -29,7 +29,7 @@ from bench_model import environment
 from hollow_model import PROGRAM, HollowModel
 from process_counters import cpu_seconds
 from routing import Span
-from swarm_node.client import Session, open_client
+from swarm_node.client import Session, SessionStep, open_client, step_together
 from swarm_node.client.client import SwarmClient
 from swarm_node.local_swarm import LocalSwarm
 
@@ -62,7 +62,7 @@ async def run_steps(sessions: Sequence[Session], steps: int, position: int) -> N
     async def run(session: Session) -> None:
         hidden = torch.zeros(1, HollowModel().hidden_size)
         for number in range(steps):
-            await session.step(hidden, position + number, 1)
+            await step_together({session: SessionStep(hidden, position + number, 1)})
 
     async with trio.open_nursery() as nursery:
         for session in sessions:

@@ -27,8 +27,8 @@ from rich.console import Console
 from bench_model import environment
 from hollow_model import PROGRAM, HollowModel
 from routing import Span
-from swarm_node.client import chain as awaited
-from swarm_node.client import open_client
+from swarm_node.client import SessionStep, open_client, step_together
+from swarm_node.client import step as step_module
 from swarm_node.client.client import SwarmClient
 from swarm_node.client.settings import PREFILL_STEP_TOKENS
 from swarm_node.local_swarm import LocalSwarm
@@ -41,11 +41,11 @@ console = Console()
 
 async def first_token(client: SwarmClient, tokens: int, frame_tokens: int) -> float:
     """Seconds from sending a prompt of ``tokens`` tokens, in frames of so many, to what follows its last token."""
-    session = client.open_session(tokens)
-    await session.step(torch.zeros(1, client.source.hidden_size), 0, 1)  # so that the chain is open
-    with patch.object(awaited, "PREFILL_STEP_TOKENS", frame_tokens):
+    session, hidden = client.open_session(tokens), torch.zeros(tokens, client.chains.card.hidden_size)
+    await step_together({session: SessionStep(hidden[:1], 0, 1)})  # so that the chain is open
+    with patch.object(step_module, "PREFILL_STEP_TOKENS", frame_tokens):
         started = perf_counter()
-        await session.step(torch.zeros(tokens, client.source.hidden_size), 0, 1)
+        await step_together({session: SessionStep(hidden, 0, 1)})
         seconds = perf_counter() - started
     await session.close()
     return seconds

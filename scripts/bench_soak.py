@@ -116,7 +116,7 @@ class Soak:
             self.left = await self._view(observer)
 
     async def _view(self, observer: SwarmClient) -> NodeView:
-        nodes = (await observer.snapshot(max_age=0)).nodes
+        nodes = (await observer.chains.snapshot(max_age=0)).nodes
         if not nodes:
             raise SwarmError("the node is gone")
         return nodes[0]

@@ -15,7 +15,7 @@ import torch
 import trio
 import typer
 
-from swarm_node.client import open_client
+from swarm_node.client import SessionStep, open_client, step_together
 from swarm_node.client.client import SwarmClient
 from swarm_node.model import ModelSource
 
@@ -28,17 +28,17 @@ PATIENCE_SECONDS = 600.0
 
 async def work(client: SwarmClient, chance: random.Random, steps: Path) -> None:
     """One session after the other, its hidden states drawn at random."""
-    width = client.source.hidden_size
+    width = client.chains.card.hidden_size
     while True:
         prompt, new = chance.randint(*PROMPT_TOKENS), chance.randint(*NEW_TOKENS)
         until = chance.randrange(new) if chance.random() < GIVEN_UP else new
         session = client.open_session(prompt + new)
         seconds: list[float] = []
         try:
-            await session.step(torch.randn(prompt, width), 0, 1)
+            await step_together({session: SessionStep(torch.randn(prompt, width), 0, 1)})
             for number in range(until):
                 began = trio.current_time()
-                await session.step(torch.randn(1, width), prompt + number, 1)
+                await step_together({session: SessionStep(torch.randn(1, width), prompt + number, 1)})
                 seconds.append(trio.current_time() - began)
         finally:
             if until == new:

@@ -22,13 +22,14 @@ from pydantic import TypeAdapter
 from routing.errors import SwarmError
 from routing.simulation import Job
 from routing.simulation.paged import PAGE_TOKENS
-from swarm_node.client import Session, open_client
+from swarm_node.client import SessionStep, open_client, step_together
+from swarm_node.client.chains import Chains
 from swarm_node.settings import SESSION_TOKENS
 from testbed.emulated_gpu import BLOCKS, SECONDS, generated_row, prompt_rows
 from testbed.emulated_model import EmulatedCard
 from testbed.outcomes import Outcome, write_outcomes
-from testbed.petals_client import Delay, PetalsClient
-from testbed.watched_client import Asked, WatchedClient, asked
+from testbed.petals_client import Delay, PetalsSession
+from testbed.watched_client import Asked, WatchedSession
 
 log = logging.getLogger(__name__)
 
@@ -101,22 +102,20 @@ async def replay(spec: ReplaySpec) -> list[Outcome]:
     return outcomes
 
 
-async def _open_clients(spec: ReplaySpec, stack: AsyncExitStack) -> Sequence[WatchedClient]:
+async def _open_clients(spec: ReplaySpec, stack: AsyncExitStack) -> Sequence[Chains]:
     """They share a daemon and a place in the hash table; all that they know they know by themselves."""
     joined = await stack.enter_async_context(
         open_client(spec.card, spec.initial_peers, timeout=PATIENCE_SECONDS, notice=log.info)
     )
     nursery = await stack.enter_async_context(trio.open_nursery())
     stack.callback(nursery.cancel_scope.cancel)
-    kind = PetalsClient if spec.routing is Routing.PETALS else WatchedClient
-    clients = [
-        kind(joined.peer, spec.card, nursery, spec.initial_peers, PATIENCE_SECONDS, log.info)
-        for _ in range(spec.clients)
-    ]
-    for client in clients:
-        if isinstance(client, PetalsClient):
-            client.delay = _delay(spec)
-    return clients
+    return [Chains(joined.chains.peer, spec.card, nursery, spec.initial_peers, log.info) for _ in range(spec.clients)]
+
+
+def _session(spec: ReplaySpec, client: Chains, request: Asked, max_tokens: int) -> WatchedSession:
+    if spec.routing is Routing.PETALS:
+        return PetalsSession(client, max_tokens, PATIENCE_SECONDS, request, _delay(spec))
+    return WatchedSession(client, max_tokens, PATIENCE_SECONDS, request)
 
 
 def _delay(spec: ReplaySpec) -> Delay:
@@ -127,7 +126,7 @@ def _delay(spec: ReplaySpec) -> Delay:
     return delay
 
 
-async def _settled(client: WatchedClient, nodes: int) -> None:
+async def _settled(client: Chains, nodes: int) -> None:
     while True:
         online = (await client.snapshot(max_age=0.0)).online()
         if len(online) == nodes and (nodes == 1 or all(node.coordinate.placed for node in online)):
@@ -135,12 +134,11 @@ async def _settled(client: WatchedClient, nodes: int) -> None:
         await trio.sleep(LOOK_SECONDS)
 
 
-async def _serve(spec: ReplaySpec, client: WatchedClient, outcome: Outcome, began: float) -> None:
+async def _serve(spec: ReplaySpec, client: Chains, outcome: Outcome, began: float) -> None:
     """One request from its arrival to its last token."""
     request = Asked(outcome.new_tokens)
-    asked.set(request)
     try:
-        session = client.open_session(_reserved(spec.reservation, outcome))
+        session = _session(spec, client, request, _reserved(spec.reservation, outcome))
         try:
             await _generate(session, outcome, began, spec.card.blocks)
         finally:
@@ -152,11 +150,11 @@ async def _serve(spec: ReplaySpec, client: WatchedClient, outcome: Outcome, bega
     outcome.hops = " ".join(f"{spec.hosts[hop.node.peer_id]}:{hop.span}" for hop in request.hops)
 
 
-async def _generate(session: Session, outcome: Outcome, began: float, blocks: int) -> None:
+async def _generate(session: WatchedSession, outcome: Outcome, began: float, blocks: int) -> None:
     hidden, position = prompt_rows(outcome.prompt_tokens), 0
     chain, paid = session.chain, 0.0
     for number in range(max(outcome.new_tokens, 1)):
-        output = await session.step(hidden, position, keep=1)
+        (output,) = await step_together({session: SessionStep(hidden, position, keep=1)})
         outcome.wrong += output[0, BLOCKS].item() != blocks
         if session.chain is not chain:  # one that replaces another begins to count anew
             chain, paid = session.chain, 0.0

@@ -1,4 +1,4 @@
-"""A client that routes as PETALS does: the shortest path by its own costs, and retry with back-off where it is refused.
+"""Sessions routed as PETALS does it: the shortest path by its own costs, and retry with back-off where it is refused.
 
 Only the decisions are PETALS's. Nodes, streams and the ring that data takes are this project's, and so is the age of
 what a client knows: 5 s at most, where PETALS reads records every minute. Distances are known exactly.
@@ -16,27 +16,31 @@ from routing import Hop, NodeView, SessionShape, Span
 from routing.errors import BlocksNotCovered, ChainBroken
 from routing.simulation.petals import FULL_SERVER_SECONDS, back_off_seconds
 from swarm_node.client.chain import Chain
-from testbed.watched_client import WatchedClient, asked
+from swarm_node.client.chains import Chains
+from testbed.watched_client import Asked, WatchedSession
 
 Delay = Callable[[str | None, str | None], float]
 """Seconds one way between two peer ids; None is the client."""
 
 
-class PetalsClient(WatchedClient):
-    """See the module; ``delay`` is to be set before the first session."""
+class PetalsSession(WatchedSession):
+    """See the module."""
 
-    delay: Delay
+    def __init__(self, chains: Chains, max_tokens: int, timeout: float, request: Asked, delay: Delay) -> None:
+        super().__init__(chains, max_tokens, timeout, request)
+        self._delay = delay
 
     async def choose_chain(self, shape: SessionShape, until: float) -> Chain:
         """Raises ChainBroken or BlocksNotCovered if the next attempt would come after ``until``."""
-        attempts = 0
+        chains, attempts = self._chains, 0
         while True:
             try:
-                path = shortest_path((await self.snapshot()).online(), self.source.blocks, shape.max_tokens, self.delay)
-                return await self.start(path, shape, {})
+                online = (await chains.snapshot()).online()
+                path = shortest_path(online, chains.card.blocks, shape.max_tokens, self._delay)
+                return await chains.start(path, shape, {})
             except (ChainBroken, BlocksNotCovered):
                 attempts += 1
-                asked.get().refusals += 1
+                self.request.refusals += 1
                 pause = back_off_seconds(attempts)
                 if trio.current_time() + pause > until:
                     raise

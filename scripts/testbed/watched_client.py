@@ -1,15 +1,15 @@
-"""The project's own client, which also notes when each of a replay's sessions got its chains."""
+"""The project's own sessions, which also note when each of a replay's requests got its chains."""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 import trio
 
 from routing import Hop, SessionShape
 from swarm_node.client.chain import Chain
-from swarm_node.client.client import SwarmClient
+from swarm_node.client.chains import Chains
+from swarm_node.client.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +35,15 @@ class Asked:
     refusals: int = 0
 
 
-asked: ContextVar[Asked] = ContextVar("asked")
-"""Of the request whose task this is: sessions do not say which they are when they ask for a chain."""
+class WatchedSession(Session):
+    """As Session, for one ``request``, in which it notes what happens. It steps alone, never together with others."""
 
+    def __init__(self, chains: Chains, max_tokens: int, timeout: float, request: Asked) -> None:
+        super().__init__(chains, max_tokens, timeout)
+        self.request = request
 
-class WatchedClient(SwarmClient):
-    """As SwarmClient; sessions are opened in tasks of which each has set ``asked``, never several at once."""
-
-    async def open_chain(self, shape: SessionShape, until: float, since: float | None = None) -> Chain:
-        request = asked.get()
+    async def take_chain(self, shape: SessionShape, until: float, since: float | None) -> Chain:
+        request = self.request
         told = SlotShape(
             shape.prompt_tokens, shape.max_tokens, shape.token_bytes, new_tokens=max(request.new_tokens, 1)
         )
@@ -55,5 +55,5 @@ class WatchedClient(SwarmClient):
         return chain
 
     async def choose_chain(self, shape: SessionShape, until: float) -> Chain:
-        """What the client does to get a chain; see SwarmClient.open_chain."""
-        return await super().open_chain(shape, until)
+        """What the session does to get a chain; see open_chain."""
+        return await super().take_chain(shape, until, None)

@@ -5,9 +5,9 @@ Hidden states go in and come out; it knows no model but its card."""
 from __future__ import annotations
 
 from swarm_node.client.bridge import Bridge
-from swarm_node.client.chain import short_id
 from swarm_node.client.client import describe_route, open_client
 from swarm_node.client.session import Session
-from swarm_node.client.together import Turn, step_together
+from swarm_node.client.step import SessionStep
+from swarm_node.client.together import step_together
 
-__all__ = ["Bridge", "Session", "Turn", "describe_route", "open_client", "short_id", "step_together"]
+__all__ = ["Bridge", "Session", "SessionStep", "describe_route", "open_client", "step_together"]

@@ -4,120 +4,85 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 import trio
 
-from dht import Peer, Stream
+from dht import Peer, short_name
 from routing import Hop, SessionShape
 from routing.errors import ChainBroken, NetworkError, PeerSilent, ProtocolError, SwarmError
-from swarm_node.client.opening import open_hop, openings
+from swarm_node.client.hop import HopState, HopStream
 from swarm_node.client.round_trips import RoundTrips
-from swarm_node.client.settings import (
-    BLAME_SECONDS,
-    HEARTBEAT_SECONDS,
-    PEER_SILENCE_SECONDS,
-    PREFILL_STEP_TOKENS,
-    STEP_PATIENCE,
-    STEP_SECONDS,
-)
-from swarm_node.client.ticket import Ticket
+from swarm_node.client.settings import BLAME_SECONDS, PEER_SILENCE_SECONDS, STEP_PATIENCE, STEP_SECONDS
+from swarm_node.client.step import SessionStep, StepState
 from swarm_node.settings import CLOSE_SECONDS
 from swarm_node.tasks import deadline
 from swarm_node.wire import (
     Close,
     Failed,
+    ModelCard,
+    NextHop,
     Open,
-    Ping,
     Pong,
     Result,
     Step,
     StepBeside,
     WireDtype,
     dtype_name,
-    end_stream,
     error_of,
     receive_message,
     send_message,
 )
 
 
-@dataclass(slots=True, eq=False)
-class _OpenHop:
-    """One hop with the client's stream to it."""
-
-    hop: Hop
-    stream: Stream | None = None
-    held_tokens: int = 0
-    pinged_at: float = 0.0
-    steps_done: int = 0
-
-    @property
-    def live(self) -> Stream:
-        assert self.stream is not None, "used only once the hop is open"
-        return self.stream
-
-
-@dataclass(frozen=True, slots=True)
-class Decode:
-    """A step of at most DECODE_TOKENS_MAX tokens, [tokens, hidden], which may share a frame with other chains'."""
-
-    chain: Chain
-    hidden: torch.Tensor
-    position: int
-    keep: int
-
-
 class Chain:
     """A session's way through the swarm, for as long as every hop of it lives.
 
     ``run`` is the task that owns the streams: start it in a nursery; it reports started when all hops have reserved
-    cache, and ends when ``close`` is called or a hop fails. It never raises after that: ``step`` does.
+    cache, and ends when ``abandon`` is called or a hop fails. It never raises after that: ``step`` does.
     """
 
     def __init__(
         self,
         peer: Peer,
-        model: str,
+        card: ModelCard,
         hops: Sequence[Hop],
         shape: SessionShape,
-        hidden_size: int,
         round_trips: RoundTrips,
-        tickets: Mapping[str, Ticket],
+        places: Mapping[str, HopStream],
         wire: WireDtype | None = None,
     ) -> None:
-        """``tickets``: the session's places in line by peer id; they are used up at those hops where it has one.
+        """``places``: the session's places in line by peer id; they are used up at those hops where it has one.
 
         ``wire``: the number format in which hidden states travel, None: their own.
         """
         self.hops = tuple(hops)
+        self.way = tuple((hop.node.peer_id, hop.span) for hop in hops)
+        """Chains that have it in common may share frames."""
+        self._card = card
         self._shape = shape
-        self._peer = peer
-        self._model = model
-        self._hidden_size = hidden_size
         self._round_trips = round_trips
-        self._tickets = tickets
         self._wire = wire
         self._session = secrets.token_bytes(16)
-        self.backlogs: dict[str, int] = {}
-        """Block-tokens of prompts that hops had yet to compute when they were opened, by peer id."""
-        self._open = [_OpenHop(hop) for hop in hops]
+        self._streams = [places.get(hop.node.peer_id) or HopStream(peer, hop.node, round_trips) for hop in hops]
         self._last_word = Close()
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._failure: ChainBroken | None = None
         self._next_number = 0
-        self._awaited: Awaited | None = None
-        self._beside: dict[bytes, Awaited] = {}
-        """By session, what is awaited of those whose decodes went in the frame of this chain's step."""
-        self.way = tuple((hop.node.peer_id, hop.span) for hop in hops)
-        """Chains that have it in common may share frames."""
+        self._awaited: SessionStep | None = None
+        self._beside: dict[bytes, SessionStep] = {}
+        """By session, the decodes of others that went in the frame of this chain's step."""
+
+    @property
+    def backlogs(self) -> dict[str, int]:
+        """Block-tokens of prompts that hops had yet to compute when they were opened, by peer id."""
+        return {stream.node.peer_id: stream.opened.backlog_tokens for stream in self._streams}
 
     @property
     def held_tokens(self) -> int:
         """Tokens at the session's beginning that every hop has already: the first step may begin behind them."""
-        return min(opened.held_tokens for opened in self._open)
+        return min(stream.opened.held_tokens for stream in self._streams)
 
     @property
     def broken(self) -> bool:
@@ -125,7 +90,7 @@ class Chain:
         return self._failure is not None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Open every hop, then keep the chain until it is closed or breaks.
+        """Open every hop, then keep the chain until it is abandoned or breaks.
 
         Raises ChainBroken before it has started if a hop is unreachable or refuses.
         """
@@ -133,83 +98,77 @@ class Chain:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    asked = openings(self.hops, self._session, self._model, self._shape)
-                    for opened, opening in zip(self._open, asked, strict=True):
-                        nursery.start_soon(self._open_hop, opened, opening)
+                    for stream, opening in zip(self._streams, self._openings(), strict=True):
+                        nursery.start_soon(self._open, stream, opening)
                 # A hop that fails as the last one to answer leaves nothing running for the cancellation to stop.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 async with trio.open_nursery() as nursery:
-                    for opened in self._open:
-                        nursery.start_soon(self._listen, opened)
-                        nursery.start_soon(self._beat, opened)
+                    for stream in self._streams:
+                        nursery.start_soon(self._listen, stream)
+                        nursery.start_soon(self._beat, stream)
                     started = True
                     task_status.started()
         finally:
             await self._close_streams()
             self._ended.set()
-            for awaited in (self._awaited, *self._beside.values()):
-                if awaited is not None:
-                    awaited.arrived.set()
+            for step in (self._awaited, *self._beside.values()):
+                if step is not None:
+                    step.lose()
         if self._failure is not None and not started:
             raise self._failure
 
-    async def step(self, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
-        """Send hidden states [tokens, hidden] at ``position`` round the chain; returns the last ``keep`` (>= 1).
+    async def step(self, step: SessionStep) -> None:
+        """Send the step round the chain, and wait until it is DONE.
 
         A long prompt goes in several frames, so that a hop works on one while the next hop works on the one before.
         Raises ChainBroken when a hop dies, refuses or is late.
         """
         if self._ended.is_set():
             raise self._failure or ChainBroken("the session was closed")
-        frames = frames_of(len(hidden), keep)
-        awaited = self._expect(len(frames), keep)
-        allowed = self._patience(len(hidden))
+        frames = step.frames()
+        self._expect(step, len(frames))
+        allowed = self._patience(len(step.hidden))
         with trio.move_on_after(allowed) as scope:
             offset = 0
-            for number, (tokens, kept) in enumerate(frames, awaited.first):
-                await self._send(number, position + offset, hidden[offset : offset + tokens], kept)
+            for number, (tokens, kept) in enumerate(frames, step.first):
+                await self._send(number, step.position + offset, step.hidden[offset : offset + tokens], kept)
                 offset += tokens
-            await awaited.arrived.wait()
+            await step.over.wait()
         if scope.cancelled_caught:
-            self._fail_late(awaited.last, allowed)
-        if self._failure is not None or not awaited.complete:
+            self._fail_late(step.last, allowed)
+        if self._failure is not None or step.state is not StepState.DONE:
             await self._ended.wait()
             raise self._failure or ChainBroken("the session was closed")
-        return awaited.joined()
 
-    async def share_step(self, decodes: Sequence[Decode]) -> list[torch.Tensor | None]:
-        """Send decodes of chains that go the same way, the first this one's, in one frame; returns what each keeps.
+    async def share_step(self, steps: Mapping[Chain, SessionStep]) -> None:
+        """Send decodes of chains that go the same way, the first this one's, in one frame, and wait for them.
 
-        None for one that has come to nothing: its own chain must be asked, which is broken or is well. Never raises
-        ChainBroken.
+        One that is not DONE then has come to nothing: its own chain must be asked, which is broken or is well. Never
+        raises ChainBroken.
         """
-        if any(decode.chain._ended.is_set() for decode in decodes):
-            return [None] * len(decodes)
-        expected = [decode.chain._expect(1, decode.keep) for decode in decodes]
-        others = list(zip(decodes[1:], expected[1:], strict=True))
-        self._beside = {decode.chain._session: awaited for decode, awaited in others}
+        if any(chain._ended.is_set() for chain in steps):
+            return
+        for chain, step in steps.items():
+            chain._expect(step, 1)
+        own = steps[self]
+        self._beside = {chain._session: step for chain, step in steps.items() if step is not own}
         beside = [
             StepBeside(
-                session=decode.chain._session,
-                number=awaited.first,
-                position=decode.position,
-                tokens=len(decode.hidden),
-                keep=decode.keep,
+                session=session, number=step.first, position=step.position, tokens=len(step.hidden), keep=step.keep
             )
-            for decode, awaited in others
+            for session, step in self._beside.items()
         ]
-        hidden = torch.cat([decode.hidden for decode in decodes])
+        hidden = torch.cat([step.hidden for step in steps.values()])
         allowed = self._patience(len(hidden))
         with trio.move_on_after(allowed):
-            await self._send(expected[0].first, decodes[0].position, hidden, decodes[0].keep, beside)
-            for awaited in expected:
-                if not awaited.arrived.is_set():
-                    await awaited.arrived.wait()
+            await self._send(own.first, own.position, hidden, own.keep, beside)
+            for step in steps.values():
+                if not step.over.is_set():
+                    await step.over.wait()
         self._beside = {}
-        for decode, awaited in zip(decodes, expected, strict=True):
-            if not awaited.arrived.is_set():
-                decode.chain._fail_late(awaited.last, allowed)
-        return [awaited.joined() if awaited.complete else None for awaited in expected]
+        for chain, step in steps.items():
+            if not step.over.is_set():
+                chain._fail_late(step.last, allowed)
 
     def abandon(self, prefix_keys: bytes = b"") -> None:
         """Let the session end at every hop, which may keep what the keys name; ``run`` closes the streams."""
@@ -220,62 +179,68 @@ class Chain:
         """Wait until every stream is closed."""
         await self._ended.wait()
 
-    async def _open_hop(self, opened: _OpenHop, opening: Open) -> None:
-        peer_id = opened.hop.node.peer_id
-        ticket = self._tickets.get(peer_id)
-        try:
-            if ticket is not None:
-                opened.stream, answer = await ticket.claim(opening)
-            else:
-                opened.stream, answer = await open_hop(self._peer, opened.hop, opening, self._round_trips)
-            opened.held_tokens = answer.held_tokens
-            self.backlogs[peer_id] = answer.backlog_tokens
-        except SwarmError as error:
-            self._fail(peer_id, error)
+    def _openings(self) -> list[Open]:
+        """What to ask of each hop: it is told which hop comes before it and which after."""
+        peer_ids = [None, *(hop.node.peer_id for hop in self.hops)]
+        following = [NextHop(peer_id=hop.node.peer_id, addresses=list(hop.node.addresses)) for hop in self.hops[1:]]
+        return [
+            Open(
+                session=self._session,
+                model=self._card.fingerprint,
+                start=hop.span.start,
+                end=hop.span.end,
+                max_tokens=self._shape.max_tokens,
+                previous=previous,
+                next=after,
+                prefix_keys=self._shape.prefix_keys,
+            )
+            for hop, previous, after in zip(self.hops, peer_ids, [*following, None], strict=False)
+        ]
 
-    async def _listen(self, opened: _OpenHop) -> None:
-        node = opened.hop.node
+    async def _open(self, stream: HopStream, opening: Open) -> None:
+        try:
+            await stream.open(opening)
+        except SwarmError as error:
+            self._fail(stream.node.peer_id, error)
+
+    async def _listen(self, stream: HopStream) -> None:
         try:
             with deadline(PEER_SILENCE_SECONDS, "silent") as again:
                 while True:
-                    message, hidden = await receive_message(opened.live, self._hidden_size)
+                    message, hidden = await receive_message(stream.live, self._card.hidden_size)
                     again()
                     match message:
                         case Pong():
-                            opened.steps_done = message.steps
-                            self._round_trips.learn(node, trio.current_time() - opened.pinged_at)
-                        case Result() if opened is self._open[-1]:
+                            stream.pong(message)
+                        case Result() if stream is self._streams[-1]:
                             assert hidden is not None
                             self._take(message, hidden)
                         case Failed():
-                            await self._weigh(opened, message)
+                            await self._weigh(stream, message)
                             return
                         case _:
                             raise ProtocolError(f"unexpected '{message.type}'")
         except SwarmError as error:
-            self._fail(node.peer_id, error)
+            self._fail(stream.node.peer_id, error)
 
-    async def _weigh(self, opened: _OpenHop, message: Failed) -> None:
+    async def _weigh(self, stream: HopStream, message: Failed) -> None:
         """Blame the hop that reports a failure. A hop that says its successor is dead is believed if that one's own
         stream ends too; if it lives on, the link between the two is broken, and another way must avoid one of them.
         """
         if message.peer_id is not None:
             await trio.sleep(BLAME_SECONDS)  # the successor's listener blames it meanwhile if it is dead
-        self._fail(opened.hop.node.peer_id, error_of(message))
+        self._fail(stream.node.peer_id, error_of(message))
 
-    async def _beat(self, opened: _OpenHop) -> None:
+    async def _beat(self, stream: HopStream) -> None:
         try:
-            while True:
-                opened.pinged_at = trio.current_time()
-                await send_message(opened.live, Ping())
-                await trio.sleep(HEARTBEAT_SECONDS)
+            await stream.beat()
         except SwarmError as error:
-            self._fail(opened.hop.node.peer_id, error)
+            self._fail(stream.node.peer_id, error)
 
-    def _expect(self, frames: int, keep: int) -> Awaited:
-        self._awaited = Awaited(self._next_number, self._next_number + frames - 1, keep)
+    def _expect(self, step: SessionStep, frames: int) -> None:
+        step.send(self._next_number, frames)
         self._next_number += frames
-        return self._awaited
+        self._awaited = step
 
     async def _send(
         self, number: int, position: int, hidden: torch.Tensor, keep: int, beside: Sequence[StepBeside] = ()
@@ -284,11 +249,11 @@ class Chain:
         wire = self._wire or dtype_name(hidden.dtype)
         tokens = len(hidden) - sum(other.tokens for other in beside)
         step = Step(number=number, position=position, tokens=tokens, keep=keep, dtype=wire, beside=list(beside))
-        first = self._open[0]
+        first = self._streams[0]
         try:
             await send_message(first.live, step, hidden)
         except NetworkError as error:
-            self._fail(first.hop.node.peer_id, error)
+            self._fail(first.node.peer_id, error)
 
     def _take(self, result: Result, hidden: torch.Tensor) -> None:
         own, *parts = [hidden]
@@ -311,66 +276,17 @@ class Chain:
 
     def _fail_late(self, number: int, allowed: float) -> None:
         """Blame the first hop that has not done the step."""
-        stuck = next((opened for opened in self._open if opened.steps_done <= number), self._open[-1])
-        self._fail(stuck.hop.node.peer_id, PeerSilent(f"no result within {allowed:.0f} s"))
+        stuck = next((stream for stream in self._streams if stream.steps_done <= number), self._streams[-1])
+        self._fail(stuck.node.peer_id, PeerSilent(f"no result within {allowed:.0f} s"))
 
     def _fail(self, peer_id: str, reason: SwarmError) -> None:
         if self._failure is None:
-            self._failure = ChainBroken(f"node {short_id(peer_id)}: {reason}", peer_id, reason)
+            self._failure = ChainBroken(f"node {short_name(peer_id)}: {reason}", peer_id, reason)
         self._scope.cancel()
 
     async def _close_streams(self) -> None:
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             async with trio.open_nursery() as nursery:
-                for opened in self._open:
-                    if opened.stream is not None:
-                        nursery.start_soon(end_stream, opened.stream, self._last_word)
-
-
-def short_id(peer_id: str) -> str:
-    """The end of a peer id: its beginning is the same for every Ed25519 key."""
-    return peer_id[-8:]
-
-
-@dataclass(slots=True)
-class Awaited:
-    """The step whose results the client is waiting for: frames ``first`` to ``last``, ``keep`` tokens in all."""
-
-    first: int
-    last: int
-    keep: int
-    results: list[torch.Tensor] = field(default_factory=list)
-    arrived: trio.Event = field(default_factory=trio.Event)
-
-    @property
-    def missing(self) -> int:
-        return self.keep - sum(len(part) for part in self.results)
-
-    @property
-    def complete(self) -> bool:
-        return self.missing == 0
-
-    def take(self, number: int, hidden: torch.Tensor) -> None:
-        """Some of the results, unless they answer a step that was given up."""
-        if not self.first <= number <= self.last:
-            return
-        self.results.append(hidden)
-        if self.missing < 0:
-            raise ProtocolError("returned more tokens than were asked for")
-        if self.complete:
-            self.arrived.set()
-
-    def joined(self) -> torch.Tensor:
-        """All of the results, [keep, hidden]."""
-        return torch.cat(self.results) if len(self.results) != 1 else self.results[0]
-
-
-def frames_of(tokens: int, keep: int) -> list[tuple[int, int]]:
-    """Cut a step into frames of (tokens, how many of them to keep)."""
-    sizes = [min(PREFILL_STEP_TOKENS, tokens - start) for start in range(0, tokens, PREFILL_STEP_TOKENS)]
-    frames: list[tuple[int, int]] = []
-    for size in reversed(sizes):
-        kept = min(size, keep)
-        keep -= kept
-        frames.append((size, kept))
-    return frames[::-1]
+                for stream in self._streams:
+                    if stream.state is HopState.OPEN:
+                        nursery.start_soon(stream.end, self._last_word)

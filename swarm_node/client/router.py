@@ -12,22 +12,26 @@ from typing import Protocol
 import trio
 
 from routing import Hop, NodeView, SessionShape, Snapshot, fastest_chain
-from routing.backlog import Backlog
 from routing.chains import expected_seconds
 from routing.errors import BlocksNotCovered, CacheFull
-from routing.ledger import Ledger
 from routing.reuse import fastest_with_reuse, shortened
+from swarm_node.client.books import Books
 from swarm_node.client.round_trips import RoundTrips
 from swarm_node.client.served_prefixes import ServedPrefixes
-from swarm_node.client.settings import AVOID_FAILED_SECONDS, CHANGE_SECONDS, DOUBT_SECONDS, FRESH_SECONDS, MAX_TICKETS
+from swarm_node.client.settings import AVOID_FAILED_SECONDS, CHANGE_SECONDS, DOUBT_SECONDS, FRESH_SECONDS, MAX_PLACES
 from swarm_node.settings import RECORD_SECONDS
 
 
 class Place(Protocol):
     """A place in a node's line, as far as routing cares."""
 
-    need: int
-    room: bool
+    @property
+    def need(self) -> int:
+        """Block-tokens that it was asked for."""
+
+    @property
+    def room(self) -> bool:
+        """Whether the node has set them aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +42,15 @@ class _Failed:
     at: float
 
 
-@dataclass(eq=False, slots=True)
-class Hold:
-    """What a chain takes of its nodes."""
-
-    blocks: tuple[tuple[str, int], ...]
-    """Peer ids, and how many blocks the session passes there."""
-    shape: SessionShape
-    asked_at: float
-    """Unix seconds."""
-    prompt_tokens: int
-    """Of the prompt, what the nodes have to compute as far as is known."""
-
-
 class Router:
-    """One client's judgement: free cache that it knows better than the records, round trips, peers that failed, and who
+    """One client's judgement, from what it knows beside the records: its books, round trips, peers that failed, and who
     has served the same beginnings before.
     """
 
     def __init__(self, blocks: int) -> None:
         self.round_trips = RoundTrips()
+        self.books = Books()
         self._blocks = blocks
-        self._ledger = Ledger(RECORD_SECONDS)
-        self._backlog = Backlog(RECORD_SECONDS)
         self._served = ServedPrefixes()
         self._failed: dict[str, _Failed] = {}
         self._rng = random.Random()
@@ -77,11 +67,11 @@ class Router:
 
         Raises BlocksNotCovered, or CacheFull if the blocks are only busy.
         """
-        view = self._backlog.adjusted(self._ledger.adjusted(snapshot), time.time())
+        view = self.books.adjusted(snapshot)
         if places is not None:
             view = replace(view, nodes=tuple(_as_seen_in_line(node, places) for node in view.nodes))
         oldest = time.time() - DOUBT_SECONDS if places is None else -math.inf
-        doubted = {node.peer_id for node in view.nodes if self._ledger.known_at(node) < oldest}
+        doubted = {node.peer_id for node in view.nodes if self.books.known_at(node) < oldest}
 
         served = self._served.find(shape.prefix_keys, trio.current_time())
 
@@ -105,7 +95,7 @@ class Router:
         ``backlogs`` are block-tokens by peer id, without this session's own prompt, of which all hops hold the first
         ``held_tokens`` already.
         """
-        view = self._backlog.adjusted(self._ledger.adjusted(snapshot), time.time())
+        view = self.books.adjusted(snapshot)
         told = {
             node.peer_id: replace(node, backlog_tokens=backlogs.get(node.peer_id, node.backlog_tokens))
             for node in view.nodes
@@ -122,7 +112,7 @@ class Router:
     def lines(self, snapshot: Snapshot, shape: SessionShape, left: Collection[str] = ()) -> tuple[Hop, ...]:
         """Where a session waits when nothing is free: the nodes of all chains that might serve it, the fastest first.
 
-        Each with the blocks that the first of these chains would use there; at most MAX_TICKETS nodes unless one chain
+        Each with the blocks that the first of these chains would use there; at most MAX_PLACES nodes unless one chain
         has more; none if the session is too long for every chain. ``left`` are peer ids not to wait at.
 
         Raises BlocksNotCovered if no chain leads around them and around the peers that failed.
@@ -133,48 +123,9 @@ class Router:
 
         return self._around_the_failed(snapshot, nearest)
 
-    def opening(self, hops: Sequence[Hop], shape: SessionShape) -> Hold:
-        """A chain is about to reserve: other sessions of this client look elsewhere from now on."""
-        blocks_of = tuple((hop.node.peer_id, len(hop.span)) for hop in hops)
-        hold = Hold(blocks_of, shape, time.time(), shape.prompt_tokens)
-        for peer_id, blocks in hold.blocks:
-            self._ledger.opening(peer_id, blocks * shape.max_tokens)
-            self._backlog.sent(peer_id, blocks * hold.prompt_tokens, hold.asked_at)
-        return hold
-
-    def opened(self, hold: Hold, backlogs: Mapping[str, int], held_tokens: int = 0) -> None:
-        """It has, and hops have told what prompts are ahead of its own; to be followed by ``closed``.
-
-        Of its own prompt they hold the first ``held_tokens`` already.
-        """
-        now = time.time()
-        before, hold.prompt_tokens = hold.prompt_tokens, shortened(hold.shape, held_tokens).prompt_tokens
-        for peer_id, blocks in hold.blocks:
-            self._ledger.opened(peer_id, blocks * hold.shape.max_tokens, hold.asked_at)
-            self._backlog.over(peer_id, blocks * before)
-            self._backlog.told(peer_id, backlogs[peer_id], now)
-            self._backlog.sent(peer_id, blocks * hold.prompt_tokens, now)
-
-    def refused(self, hold: Hold) -> None:
-        """It has not, and holds nothing."""
-        for peer_id, blocks in hold.blocks:
-            self._ledger.refused(peer_id, blocks * hold.shape.max_tokens)
-            self._backlog.over(peer_id, blocks * hold.prompt_tokens)
-
-    def closed(self, hold: Hold) -> None:
-        """The chain has ended."""
-        now = time.time()
-        for peer_id, blocks in hold.blocks:
-            self._ledger.released(peer_id, blocks * hold.shape.max_tokens, now)
-            self._backlog.over(peer_id, blocks * hold.prompt_tokens)
-
     def served(self, hops: Sequence[Hop], prefix_keys: bytes) -> None:
         """The chain has computed the beginning that the keys name."""
         self._served.remember(prefix_keys, hops, trio.current_time())
-
-    def full(self, peer_id: str, free_tokens: int | None) -> None:
-        """The peer has refused a session, and said what is free."""
-        self._ledger.told(peer_id, free_tokens or 0, time.time())
 
     def failed(self, peer_id: str) -> bool:
         """Avoid the peer for a while; False if it was avoided already."""
@@ -204,14 +155,14 @@ class Router:
         """Chains that could all be full of such sessions at the same time, the fastest first: greedily, as in GCA."""
         empty = {node.peer_id: replace(node, free_tokens=node.cache_tokens) for node in snapshot.nodes}
         found: dict[str, Hop] = {}
-        for _ in range(MAX_TICKETS):
+        for _ in range(MAX_PLACES):
             left = replace(snapshot, nodes=tuple(empty.values()))
             try:
                 hops = fastest_chain(left, self._blocks, shape, self.round_trips.one_way, excluded)
             except CacheFull:
                 break
             new = {hop.node.peer_id: hop for hop in hops if hop.node.peer_id not in found}
-            if found and len(found) + len(new) > MAX_TICKETS:
+            if found and len(found) + len(new) > MAX_PLACES:
                 break
             found |= new
             sessions = min(hop.node.free_tokens // (shape.max_tokens * len(hop.span)) for hop in hops)

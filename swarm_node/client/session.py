@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import trio
 
 from routing import SessionShape
 from routing.errors import ChainBroken, ContextTooLong
-from swarm_node.client.chain import Chain, Decode
+from swarm_node.client.chain import Chain
+from swarm_node.client.chains import Chains
+from swarm_node.client.opening import open_chain
 from swarm_node.client.settings import CHAINS_PER_STEP
-from swarm_node.wire import is_decode
-
-if TYPE_CHECKING:
-    from swarm_node.client.client import SwarmClient
-
-
-from swarm_node.wire import WireDtype, dtype_name, keys_within, more_keys, token_bytes
+from swarm_node.client.step import SessionStep
+from swarm_node.wire import WireDtype, dtype_name, is_decode, keys_within, more_keys, token_bytes
 
 
 class Session:
     """A sequence and the chain that holds its cache, if one is open.
 
-    Owned by a SwarmClient, which runs the chain's task; ended by ``close``. The history of inputs stays with the
-    client, so that a broken chain is replaced by another and the text goes on as if nothing had happened.
+    Owned by whoever made it, and ended by ``close``; its chain's task runs with its client's. The history of inputs
+    stays here, so that a broken chain is replaced by another and the text goes on as if nothing had happened.
     """
 
-    def __init__(self, client: SwarmClient, max_tokens: int) -> None:
-        self._client = client
+    def __init__(self, chains: Chains, max_tokens: int, timeout: float) -> None:
+        """``timeout``: seconds that it waits for a chain."""
+        self.timeout = timeout
+        self.chain: Chain | None = None
+        self._chains = chains
         self._max_tokens = max_tokens
-        self._history = History(client.wire)
-        self._chain: Chain | None = None
+        self._history = History(chains.wire)
         self._synced = 0
         """Tokens of the history that the chain holds too."""
         self._unproven = False
         """Whether the chain has yet to serve a step."""
-
-    @property
-    def chain(self) -> Chain | None:
-        return self._chain
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that it waits for a chain."""
-        return self._client.timeout
 
     def inputs(self) -> torch.Tensor:
         """A copy of the history, [length, hidden]."""
@@ -57,96 +45,97 @@ class Session:
         self._history.append(inputs[common:])
         self._synced = min(self._synced, common)
 
-    async def step(self, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
-        """Run [tokens, hidden] at ``position`` through all blocks; returns the last ``keep`` tokens' [keep, hidden].
+    def take_in(self, step: SessionStep) -> None:
+        """The first half of a step: the history ends with it. A position before the end forgets what was from there."""
+        self._history.crop(step.position)
+        self._synced = min(self._synced, step.position)
+        self._history.append(step.hidden)
 
-        A position before the end forgets the tokens from there on. A hop that fails is replaced and the history
-        replayed. Raises BlocksNotCovered or CacheFull when the client's timeout passes without a chain, and
-        ContextTooLong beyond the model's context.
-        """
-        self.extend(hidden, position)
-        return await self.run(keep)
-
-    def extend(self, hidden: torch.Tensor, position: int) -> None:
-        """The first half of a step: [tokens, hidden] are what it is about."""
-        self._history.crop(position)
-        self._synced = min(self._synced, position)
-        self._history.append(hidden)
-
-    def decode(self, keep: int) -> Decode | None:
-        """The second half as something that may share a frame with other sessions' decodes, if it can; see stepped."""
-        chain = self._chain
-        if chain is None or chain.broken or self._history.length > self._max_tokens:
-            return None
-        sent = self._history.since(self._synced)
-        return Decode(chain, sent, self._synced, keep) if is_decode(len(sent)) else None
+    def decodes(self, step: SessionStep) -> bool:
+        """Whether the step, taken in, may go in a frame with other sessions' decodes, on its chain; see stepped."""
+        if self.chain is None or self.chain.broken or self._history.length > self._max_tokens:
+            return False
+        self._load(step)
+        return is_decode(len(step.hidden))
 
     def stepped(self) -> None:
-        """The chain has done the second half, here or in a frame of several."""
+        """The chain has done the step, here or in a frame of several."""
         self._synced = self._history.length
-        if self._unproven and self._chain is not None:
+        if self._unproven and self.chain is not None:
             self._unproven = False
-            self._client.router.served(self._chain.hops, self._history.prefix_keys(self._synced))
+            self._chains.router.served(self.chain.hops, self._history.prefix_keys(self._synced))
 
-    async def open(self, keep: int, until: float, since: float | None = None) -> None:
-        """Take a chain for what ``run`` will do, see SwarmClient.open_chain."""
+    async def open(self, step: SessionStep, until: float, since: float | None = None) -> None:
+        """Take a chain for a step that was taken in, see open_chain."""
         length = self._history.length
         keys = self._history.prefix_keys(length)
         shape = SessionShape(length, self._max_tokens, self._history.token_bytes, keys)
-        self._chain = await self._client.open_chain(shape, until, since)
+        self.chain = await self.take_chain(shape, until, since)
         self._unproven = True
         # What the hops hold is not sent again, but tokens whose output is wanted are.
-        self._synced = min(self._chain.held_tokens, length - keep)
+        self._synced = min(self.chain.held_tokens, length - step.keep)
 
-    async def run(self, keep: int) -> torch.Tensor:
-        """The second half of a step."""
+    async def take_chain(self, shape: SessionShape, until: float, since: float | None) -> Chain:
+        """Where chains come from, see open_chain."""
+        return await open_chain(self._chains, shape, until, since)
+
+    async def run(self, step: SessionStep) -> None:
+        """The second half of a step: send it until it is DONE. A hop that fails is replaced and the history replayed.
+
+        Raises BlocksNotCovered or CacheFull when the timeout passes without a chain, and ContextTooLong beyond the
+        model's context.
+        """
         await self.fit()
         chains = 0
         while True:
-            if self._chain is None:
+            if self.chain is None:
                 chains += 1
-                await self.open(keep, trio.current_time() + self._client.timeout)
-            assert self._chain is not None
+                await self.open(step, trio.current_time() + self.timeout)
+            assert self.chain is not None
+            self._load(step)
             try:
-                sent = self._history.since(self._synced)
-                output = await self._chain.step(sent, self._synced, keep)
+                await self.chain.step(step)
                 self.stepped()
-                return output
+                return
             except ChainBroken as failure:
                 await self.close()
-                self._client.avoid(failure)
+                self._chains.avoid(failure)
                 if chains >= CHAINS_PER_STEP:
                     raise
 
     async def close(self) -> None:
         """Free the chain, if there is one; the history stays, and a later step opens a new one."""
-        chain = self._chain
+        chain = self.chain
         self.abandon()
         if chain is not None:
             await chain.ended()
 
     def abandon(self) -> None:
         """Like close, without waiting. In the client's loop only."""
-        chain, self._chain = self._chain, None
+        chain, self.chain = self.chain, None
         synced, self._synced = self._synced, 0
         if chain is None:
             return
         # What was rolled back here, but not there yet, lies behind.
         keys = self._history.prefix_keys(synced)
         if not chain.broken:
-            self._client.router.served(chain.hops, keys)
+            self._chains.router.served(chain.hops, keys)
         chain.abandon(keys)
 
     async def fit(self) -> None:
         """Reserve more when the sequence outgrows what was declared."""
         if self._history.length <= self._max_tokens:
             return
-        limit = self._client.source.context_length
+        limit = self._chains.card.context_length
         if limit is not None and self._history.length > limit:
             raise ContextTooLong(f"{self._history.length} tokens exceed the model's context of {limit}")
         await self.close()
         doubled = 2 * self._history.length
         self._max_tokens = doubled if limit is None else min(doubled, limit)
+
+    def _load(self, step: SessionStep) -> None:
+        """The step is to send all that the chain lacks."""
+        step.hidden, step.position = self._history.since(self._synced), self._synced
 
 
 class History:

@@ -56,7 +56,7 @@ CHAINS_TRIED = 16
 REFUSALS = 3
 """Chains that may refuse a session for want of cache before that: more of them cost more than they find."""
 
-MAX_TICKETS = 32
+MAX_PLACES = 32
 """Nodes at which one session waits. The first of them to have room serve it, so more would hardly be sooner."""
 
 SERVED_REMEMBERED = 256

@@ -4,130 +4,119 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-import torch
 import trio
+from torch import Tensor
 
 from dht.nursery import open_owner_nursery
 from routing.errors import SwarmError
-from swarm_node.client.chain import Decode
 from swarm_node.client.session import Session
 from swarm_node.client.settings import HOLD_SECONDS, REFUSED_SECONDS
+from swarm_node.client.step import SessionStep, StepState
 from swarm_node.settings import COMPANIONS_MAX
 from swarm_node.tasks import gather
 
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What Session.step is told: [tokens, hidden] at ``position``, of which the last ``keep`` are wanted."""
-
-    session: Session
-    hidden: torch.Tensor
-    position: int
-    keep: int
+Steps = Mapping[Session, SessionStep]
+"""What each session of one call wants computed."""
 
 
-async def step_together(turns: Sequence[Turn]) -> list[torch.Tensor]:
-    """Session.step of each, all at once. Raises what the first to fail raises, and gives up the others."""
-    for turn in turns:
-        turn.session.extend(turn.hidden, turn.position)
-    await open_together([(turn.session, turn.keep) for turn in turns])
-    decodes = [turn.session.decode(turn.keep) for turn in turns]
-    groups = list(_groups(decodes))
-    parts = await gather([partial(_run, [turns[i] for i in group], [decodes[i] for i in group]) for group in groups])
-    outputs = {
-        i: output for group, part in zip(groups, parts, strict=True) for i, output in zip(group, part, strict=True)
-    }
-    return [outputs[i] for i in range(len(turns))]
+async def step_together(steps: Steps) -> list[Tensor]:
+    """Run each session's [tokens, hidden] at its position through all blocks; returns the [keep, hidden] of each.
+
+    A position before a sequence's end forgets the tokens from there on. Raises what the first session to fail raises
+    (see Session.run and open_together), and gives up the others.
+    """
+    for session, step in steps.items():
+        session.take_in(step)
+    await open_together(steps)
+    await gather(
+        [
+            partial(group[0].run, steps[group[0]]) if len(group) == 1 else partial(_share, group, steps)
+            for group in _groups(steps)
+        ]
+    )
+    return [step.output() for step in steps.values()]
 
 
-def _groups(decodes: Sequence[Decode | None]) -> Iterator[list[int]]:
-    """Indices of those that go together."""
-    ways: dict[object, list[int]] = {}
-    for index, decode in enumerate(decodes):
-        ways.setdefault(decode.chain.way if decode is not None else index, []).append(index)
+def _groups(steps: Steps) -> Iterator[Sequence[Session]]:
+    """Sessions that go together."""
+    ways: dict[object, list[Session]] = {}
+    for session, step in steps.items():
+        way = session.chain.way if session.chain is not None and session.decodes(step) else session
+        ways.setdefault(way, []).append(session)
     for members in ways.values():
         for start in range(0, len(members), COMPANIONS_MAX + 1):
             yield members[start : start + COMPANIONS_MAX + 1]
 
 
-async def _run(turns: Sequence[Turn], decodes: Sequence[Decode | None]) -> list[torch.Tensor]:
-    shared = [decode for decode in decodes if decode is not None]
-    if len(shared) < 2:
-        return [await turn.session.run(turn.keep) for turn in turns]
-    outputs = await shared[0].chain.share_step(shared)
-    for turn, output in zip(turns, outputs, strict=True):
-        if output is not None:
-            turn.session.stepped()
-    # A hop of theirs has failed, or only the stream that their frame was on.
-    again = [i for i, output in enumerate(outputs) if output is None]
-    for i, output in zip(
-        again, await gather([partial(turns[i].session.run, turns[i].keep) for i in again]), strict=True
-    ):
-        outputs[i] = output
-    return [output for output in outputs if output is not None]
+async def _share(group: Sequence[Session], steps: Steps) -> None:
+    """Run the decodes of a group, all on chains that go the same way."""
+    shared = {session.chain: steps[session] for session in group if session.chain is not None}
+    await next(iter(shared)).share_step(shared)
+    again: list[Session] = []
+    for session in group:
+        if steps[session].state is StepState.DONE:
+            session.stepped()
+        else:  # a hop of its own has failed, or only the stream that the frame was on
+            again.append(session)
+    await gather([partial(session.run, steps[session]) for session in again])
 
 
-Asking = tuple[Session, int]
-"""A session, and how many of its last tokens are wanted; see Session.open."""
-
-
-async def open_together(asking: Sequence[Asking]) -> None:
+async def open_together(steps: Steps) -> None:
     """Give each session a chain that has none. Raises BlocksNotCovered or CacheFull if there are not enough in time.
 
     Two calls that each had some places and waited for the other's would both wait in vain. So a call gives back what
     it holds and has not used when no more comes; it keeps its turn in line, and the calls do not do so at once.
     """
-    asking = [(session, keep) for session, keep in asking if session.chain is None]
-    if len(asking) < 2:
+    steps = {session: step for session, step in steps.items() if session.chain is None}
+    if len(steps) < 2:
         return  # one session takes its chain when it runs
-    for session, _keep in asking:
+    for session in steps:
         await session.fit()
     now = trio.current_time()
     try:
-        await gather([partial(session.open, keep, now) for session, keep in asking])
+        await gather([partial(session.open, step, now) for session, step in steps.items()])
     except SwarmError:
-        await _give_back(asking)
-        await _wait(asking, now + asking[0][0].timeout)
+        await _give_back(steps)
+        await _wait(steps, now + next(iter(steps)).timeout)
 
 
-async def _wait(asking: Sequence[Asking], until: float) -> None:
+async def _wait(steps: Steps, until: float) -> None:
     """In line, until all have chains."""
     since = time.time()
     patience = HOLD_SECONDS
     while True:
         # At every node in the same order, so that not each of two sessions has one half of a chain.
         opening = [
-            partial(session.open, keep, until, since + 1e-6 * index)
-            for index, (session, keep) in enumerate(asking)
+            partial(session.open, step, until, since + 1e-6 * index)
+            for index, (session, step) in enumerate(steps.items())
             if session.chain is None
         ]
         try:
             async with open_owner_nursery() as nursery:
-                nursery.start_soon(_lose_patience, asking, patience, nursery.cancel_scope)
+                nursery.start_soon(_lose_patience, steps, patience, nursery.cancel_scope)
                 await gather(opening)
         except SwarmError:
-            await _give_back(asking)
+            await _give_back(steps)
             raise
-        if all(session.chain is not None for session, _keep in asking):
+        if all(session.chain is not None for session in steps):
             return
-        await _give_back(asking)
+        await _give_back(steps)
         await trio.sleep(REFUSED_SECONDS)  # else what is free again would be this call's, which has waited longest
         patience *= 2
 
 
-async def _lose_patience(asking: Sequence[Asking], patience: float, scope: trio.CancelScope) -> None:
+async def _lose_patience(steps: Steps, patience: float, scope: trio.CancelScope) -> None:
     """End the wait when some have chains and no more come."""
     held = 0
     while True:
         await trio.sleep(patience * random.uniform(0.5, 1.5))
-        before, held = held, sum(session.chain is not None for session, _keep in asking)
+        before, held = held, sum(session.chain is not None for session in steps)
         if held and held == before:
             scope.cancel()
 
 
-async def _give_back(asking: Sequence[Asking]) -> None:
-    await gather([session.close for session, _keep in asking])
+async def _give_back(steps: Steps) -> None:
+    await gather([session.close for session in steps])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -12,6 +11,8 @@ from dht.nursery import open_owner_nursery
 from routing import Hop, SessionShape, Snapshot
 from routing.errors import BlocksNotCovered, CacheFull, ChainBroken, NetworkError
 from swarm_node.client.chain import Chain
+from swarm_node.client.chains import Chains
+from swarm_node.client.hop import HopState, HopStream
 from swarm_node.client.settings import (
     NOTICE_SECONDS,
     PATIENCE_SECONDS,
@@ -19,16 +20,12 @@ from swarm_node.client.settings import (
     SNAPSHOT_SECONDS,
     WAITING_SNAPSHOT_SECONDS,
 )
-from swarm_node.client.ticket import Ticket
 from swarm_node.wire import Wait
-
-if TYPE_CHECKING:
-    from swarm_node.client.client import SwarmClient
 
 log = logging.getLogger(__name__)
 
 
-async def wait_in_line(client: SwarmClient, shape: SessionShape, since: float, until: float) -> Chain:
+async def wait_in_line(chains: Chains, shape: SessionShape, since: float, until: float) -> Chain:
     """The first chain that has room for the session, which has waited ``since`` (unix seconds).
 
     No stream and no task outlives the wait. Raises CacheFull when there was no room ``until`` (trio's clock), and
@@ -38,7 +35,7 @@ async def wait_in_line(client: SwarmClient, shape: SessionShape, since: float, u
     try:
         with trio.move_on_at(until):
             async with open_owner_nursery() as nursery:
-                chain = await _Wait(client, shape, since, nursery).chain()
+                chain = await _Wait(chains, shape, since, nursery).chain()
     except BaseException:
         if chain is not None:
             chain.abandon()
@@ -49,15 +46,15 @@ async def wait_in_line(client: SwarmClient, shape: SessionShape, since: float, u
 
 
 class _Wait:
-    """One wait; its nursery runs the tickets."""
+    """One wait; its nursery runs the places in line."""
 
-    def __init__(self, client: SwarmClient, shape: SessionShape, since: float, nursery: trio.Nursery) -> None:
-        self._client = client
+    def __init__(self, chains: Chains, shape: SessionShape, since: float, nursery: trio.Nursery) -> None:
+        self._chains = chains
         self._shape = shape
         self._since = since
         self._nursery = nursery
         self._snapshot: Snapshot | None = None
-        self._places: dict[str, Ticket] = {}
+        self._places: dict[str, HopStream] = {}
         self._lines: tuple[Hop, ...] = ()
         """Where it should stand."""
         self._left: set[str] = set()
@@ -71,7 +68,7 @@ class _Wait:
 
     async def chain(self) -> Chain:
         """Wait until a chain is open."""
-        self._snapshot = await self._client.snapshot(SNAPSHOT_SECONDS)
+        self._snapshot = await self._chains.snapshot(SNAPSHOT_SECONDS)
         self._stand()
         self._nursery.start_soon(self._look)
         while True:
@@ -88,13 +85,13 @@ class _Wait:
         """Open the fastest chain of nodes with room; None if there is none, or if it was refused."""
         assert self._snapshot is not None
         try:
-            hops = self._client.router.route(self._snapshot, self._shape, self._places)
+            hops = self._chains.router.route(self._snapshot, self._shape, self._places)
         except (BlocksNotCovered, CacheFull):
             return None
         try:
-            return await self._client.start(hops, self._shape, self._places)
+            return await self._chains.start(hops, self._shape, self._places)
         except ChainBroken as failure:
-            self._client.avoid(failure)
+            self._chains.avoid(failure)
         # Sessions that want the same nodes and were refused by each other must not come back at the same moment.
         await trio.sleep(random.uniform(0, REFUSED_SECONDS))
         self._wake()
@@ -112,22 +109,22 @@ class _Wait:
             self._stale = False
         wanted = {hop.node.peer_id: hop for hop in self._lines}
         for peer_id in self._places.keys() - wanted.keys():
-            self._places.pop(peer_id).give_up()
+            self._places.pop(peer_id).leave()
         for peer_id in wanted.keys() - self._places.keys():
             hop = wanted[peer_id]
             asking = Wait(
-                model=self._client.source.fingerprint,
+                model=self._chains.card.fingerprint,
                 start=hop.span.start,
                 end=hop.span.end,
                 max_tokens=self._shape.max_tokens,
                 since=self._since,
             )
-            ticket = Ticket(self._client.peer, hop, asking, self._client.router.round_trips, self._wake)
-            self._places[peer_id] = ticket
-            self._nursery.start_soon(ticket.run)
+            place = HopStream(self._chains.peer, hop.node, self._chains.router.round_trips, asking)
+            self._places[peer_id] = place
+            self._nursery.start_soon(place.stand, self._wake)
 
     def _best_lines(self, snapshot: Snapshot) -> tuple[Hop, ...]:
-        router = self._client.router
+        router = self._chains.router
         try:
             return router.lines(snapshot, self._shape, self._left)
         except BlocksNotCovered:
@@ -136,19 +133,19 @@ class _Wait:
         # Some blocks are served only where this session was sent away: a newer snapshot may say more.
         return tuple(hop for hop in router.lines(snapshot, self._shape) if hop.node.peer_id not in self._left)
 
-    def _judge(self, peer_id: str, place: Ticket) -> None:
+    def _judge(self, peer_id: str, place: HopStream) -> None:
         """Why is it in line no more? A place that was given up for a chain in vain is taken again."""
-        if place.failure is None or (place.claimed and not isinstance(place.failure, NetworkError)):
+        if place.failure is None or (place.state is HopState.ENDED and not isinstance(place.failure, NetworkError)):
             return
         self._stale = True
         if isinstance(place.failure, NetworkError):
             log.info("node %s is gone: %s", peer_id, place.failure)
-            self._client.router.failed(peer_id)
+            self._chains.router.failed(peer_id)
         else:
             log.info("no place in line at node %s: %s", peer_id, place.failure)
             self._left.add(peer_id)
             if isinstance(place.failure, CacheFull):
-                self._client.router.full(peer_id, place.failure.free_tokens)
+                self._chains.router.books.full(peer_id, place.failure.free_tokens)
 
     async def _look(self) -> None:
         """See from time to time who has come or gone, and whether it is time to tell who looks on."""
@@ -157,7 +154,7 @@ class _Wait:
         while True:
             await trio.sleep(WAITING_SNAPSHOT_SECONDS * random.uniform(0.5, 1.5))
             try:
-                self._snapshot = await self._client.snapshot(SNAPSHOT_SECONDS)
+                self._snapshot = await self._chains.snapshot(SNAPSHOT_SECONDS)
             except NetworkError as error:
                 log.info("could not look at the swarm: %s", error)
                 continue
@@ -174,7 +171,7 @@ class _Wait:
         text = f"waiting: every chain is full; {sessions} before this one"
         if text != self._told:
             self._told, self._told_at = text, now
-            self._client.notice(text)
+            self._chains.notice(text)
 
     def _wake(self) -> None:
         self._woken.set()

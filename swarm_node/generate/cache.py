@@ -10,7 +10,7 @@ from transformers.cache_utils import Cache
 
 from routing import Hop
 from routing.errors import UsageError
-from swarm_node.client import Bridge, Session, Turn, step_together
+from swarm_node.client import Bridge, Session, SessionStep, step_together
 from swarm_node.tasks import gather
 
 
@@ -48,17 +48,19 @@ class RemoteCache(Cache):
         whole = bool(columns.all())
         wanted: list[int] = kept.sum(dim=1).tolist()
         positions: list[int] = self._valid.sum(dim=1).tolist()
-        turns: dict[int, Turn] = {}
+        rows: list[int] = []
+        steps: dict[Session, SessionStep] = {}
         for row, session in enumerate(self._sessions):
             part = sent[row] if whole else sent[row, columns[row]]
             if len(part):
-                turns[row] = Turn(session, part, positions[row], max(1, wanted[row]))
-        results = self._bridge.call(step_together, list(turns.values()))
+                rows.append(row)
+                steps[session] = SessionStep(part, positions[row], max(1, wanted[row]))
+        results = self._bridge.call(step_together, steps)
         if whole and keep == sent.shape[1]:
             output = torch.stack(results).to(sent.dtype)
         else:
             output = torch.zeros_like(sent)
-            for row, result in zip(turns, results, strict=True):
+            for row, result in zip(rows, results, strict=True):
                 output[row, -keep:][kept[row]] = result[len(result) - wanted[row] :].to(sent.dtype)
         self._valid = torch.cat([self._valid, columns], dim=1)
         return output.to(hidden.device)

@@ -17,7 +17,7 @@ from swarm_node.generate.speculation import Speculation
 from swarm_node.settings import DECODE_TOKENS_MAX
 
 
-class Lookup(CandidateGenerator):
+class Guesser(CandidateGenerator):
     """Guesses for one sequence, as many as pay. Made for one call of generate, and ends with it."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Lookup(CandidateGenerator):
         return max(0, room)
 
 
-class Bounded(CandidateGenerator):
+class BoundedLookup(CandidateGenerator):
     """transformers' own prompt lookup, which guesses on beyond the end: more tokens than a session has reserved."""
 
     def __init__(self, inner: CandidateGenerator, max_length: int) -> None:

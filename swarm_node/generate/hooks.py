@@ -16,7 +16,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from swarm_node.generate.cache import RemoteCache
 from swarm_node.generate.draft import Draft
-from swarm_node.generate.guesses import Bounded, Lookup
+from swarm_node.generate.guesses import BoundedLookup, Guesser
 from swarm_node.model import longest_alike
 
 
@@ -92,9 +92,9 @@ class Guessing(PreTrainedModel):
             eos = generation_config._eos_token_tensor
             cache = kwargs["model_kwargs"]["past_key_values"]
             ends = frozenset([] if eos is None else eos.tolist())
-            return Lookup(cache, end, ends, longest_alike(self), self._new_draft() if self._new_draft else None)
+            return Guesser(cache, end, ends, longest_alike(self), self._new_draft() if self._new_draft else None)
         chosen = super()._get_candidate_generator(generation_config, assistant_model=assistant_model, **kwargs)
-        return Bounded(chosen, end) if isinstance(chosen, PromptLookupCandidateGenerator) else chosen
+        return BoundedLookup(chosen, end) if isinstance(chosen, PromptLookupCandidateGenerator) else chosen
 
 
 def _holds_all(input_ids: torch.Tensor, generation_config: Any, given: dict[str, Any]) -> bool:

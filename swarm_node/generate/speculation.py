@@ -30,8 +30,8 @@ class Speculation:
         """``token_seconds``: what each token more in a step takes, as far as is known before any was tried."""
         self._steps: deque[float] = deque(maxlen=STEPS_REMEMBERED)
         self._extras: deque[float] = deque([token_seconds], maxlen=STEPS_REMEMBERED)
-        self._repeated = [_Luck(2**kind / (2**kind + 2)) for kind in range(_KINDS)]
-        self._drafted = _Luck(DRAFT_RATE)
+        self._repeated = [_HitRate(2**kind / (2**kind + 2)) for kind in range(_KINDS)]
+        self._drafted = _HitRate(DRAFT_RATE)
 
     def guesses(self, match: int, offered: int) -> int:
         """How many of ``offered`` guesses after a ``match`` to verify in the next step, for most tokens a second.
@@ -98,7 +98,7 @@ class Speculation:
                 return
 
 
-class _Luck:
+class _HitRate:
     """How often guesses of one kind came true lately; the first few count together with what was expected."""
 
     def __init__(self, expected: float) -> None:

@@ -42,7 +42,7 @@ PrefixKeys = Annotated[bytes, Field(max_length=PREFIX_KEYS_MAX * PREFIX_KEY_BYTE
 """Of a session's beginnings, one after the other; see prefix.py."""
 DtypeName = Literal["float32", "bfloat16", "float16"]
 WireDtype = Literal["float32", "bfloat16", "float16", "int8"]
-"""How hidden states travel, see wire_dtype.py."""
+"""How hidden states travel, see dtypes.py."""
 
 
 class _Message(BaseModel):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from cli.demo import even_spans
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.client.chain import Chain
+from swarm_node.client.step import SessionStep
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model.source import ModelSource
 from tests.models import make_model
@@ -27,9 +27,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     steps: list[tuple[int, int]] = []
     plain_step = Chain.step
 
-    async def step(self: Chain, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
-        steps.append((position, len(hidden)))
-        return await plain_step(self, hidden, position, keep)
+    async def step(self: Chain, step: SessionStep) -> None:
+        steps.append((step.position, len(step.hidden)))
+        await plain_step(self, step)
 
     monkeypatch.setattr(Chain, "step", step)
     return steps

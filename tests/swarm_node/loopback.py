@@ -15,7 +15,12 @@ from dht.daemon.connection import Connection
 from routing import NodeState, NodeView, SessionShape, Snapshot, Span
 from routing.errors import PeerUnreachable
 from swarm_node.client.chain import Chain
+from swarm_node.client.chains import Chains
 from swarm_node.client.client import SwarmClient
+from swarm_node.client.opening import open_chain as find_chain
+from swarm_node.client.session import Session
+from swarm_node.client.step import SessionStep
+from swarm_node.client.together import step_together
 from swarm_node.compute.hosting import HostedBlocks
 from swarm_node.engine.engine import Engine, open_engine
 from swarm_node.node.host import Served, SessionHost
@@ -152,7 +157,7 @@ class Net:
     def client(self, name: str, notices: list[str] | None = None, timeout: float = 10.0) -> SwarmClient:
         peer: Any = LocalPeer(self, name)
         notice = (notices if notices is not None else []).append
-        return SwarmClient(peer, Card(), self.nursery, (), timeout, notice)
+        return SwarmClient(Chains(peer, Card(), self.nursery, (), notice), timeout)
 
 
 @dataclass
@@ -229,7 +234,13 @@ def shape(tokens: int = TOKENS) -> SessionShape:
 
 
 async def open_chain(client: SwarmClient, seconds: float = 10.0) -> Chain:
-    return await client.open_chain(shape(), trio.current_time() + seconds)
+    return await find_chain(client.chains, shape(), trio.current_time() + seconds)
+
+
+async def run_step(session: Session, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
+    """A call of one session; returns the [keep, hidden] that came of it."""
+    (output,) = await step_together({session: SessionStep(hidden, position, keep)})
+    return output
 
 
 async def close(chain: Chain) -> None:

@@ -14,7 +14,7 @@ from swarm_node.client.client import SwarmClient
 from swarm_node.wire.frames import send_message
 from swarm_node.wire.messages import Close, Failed, NextHop, Opened, Ping, Pong, Queued, Room, Step
 from swarm_node.wire.prefix import more_keys
-from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, say, waiting_since
+from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, run_step, say, waiting_since
 from tests.swarm_node.watched import ALL, Start, alone, assert_close, random_hidden
 
 FIRST = random_hidden(200)
@@ -26,7 +26,7 @@ SESSIONS = 1000 // TOKENS
 async def converse(client: SwarmClient, hidden: torch.Tensor, keep: int = 1) -> torch.Tensor:
     """What a session of its own answers to ``hidden``; it has ended then."""
     session = client.open_session(300)
-    output = await session.step(hidden, 0, keep)
+    output = await run_step(session, hidden, 0, keep)
     await session.close()
     return output
 
@@ -76,9 +76,9 @@ def test_the_answers_own_tokens_are_reused_too(start: Start) -> None:
         node = await net.node("whole", whole, SESSIONS)
         client = net.client("alice")
         session = client.open_session(300)
-        await session.step(SECOND[:120], 0, 1)
+        await run_step(session, SECOND[:120], 0, 1)
         for position in range(120, 130):
-            await session.step(SECOND[position : position + 1], position, 1)
+            await run_step(session, SECOND[position : position + 1], position, 1)
         await session.close()
         await net.until(lambda: node.engine.running == 0)
         whole.batches.clear()
@@ -113,8 +113,8 @@ def test_a_session_that_was_rolled_back_leaves_what_it_held_in_the_end(start: St
         node = await net.node("whole", whole, SESSIONS)
         client = net.client("alice")
         session = client.open_session(300)
-        await session.step(FIRST, 0, 1)
-        await session.step(other[100:], 100, 1)
+        await run_step(session, FIRST, 0, 1)
+        await run_step(session, other[100:], 100, 1)
         await session.close()
         await net.until(lambda: node.engine.running == 0)
         whole.batches.clear()
@@ -192,7 +192,7 @@ def test_a_session_in_line_may_go_on_where_the_one_before_it_ended(start: Start)
         node = await net.node("whole", whole, 300 // TOKENS + 1)
         client = net.client("alice")
         first = client.open_session(300)
-        await first.step(FIRST, 0, 1)
+        await run_step(first, FIRST, 0, 1)
         async with trio.open_nursery() as nursery:
 
             async def second() -> None:

@@ -13,7 +13,7 @@ from routing import Coordinate, Hop, NodeView, SessionShape, Snapshot, Span
 from routing.errors import BlocksNotCovered, CacheFull
 from swarm_node.client.round_trips import RoundTrips
 from swarm_node.client.router import Router
-from swarm_node.client.settings import ASSUMED_HOP_SECONDS, DOUBT_SECONDS, MAX_TICKETS
+from swarm_node.client.settings import ASSUMED_HOP_SECONDS, DOUBT_SECONDS, MAX_PLACES
 from swarm_node.settings import RECORD_SECONDS
 from swarm_node.wire.settings import PREFIX_KEY_BYTES
 from tests.routing.nodes import node
@@ -56,11 +56,11 @@ def test_a_session_waits_at_every_node_of_every_chain_that_might_serve_it() -> N
 
 
 def test_a_session_waits_at_the_fastest_nodes_only_where_there_are_very_many() -> None:
-    nodes = [full(f"n{number:02}", 0, 4, decode_seconds=0.001 * (1 + number)) for number in range(MAX_TICKETS + 9)]
+    nodes = [full(f"n{number:02}", 0, 4, decode_seconds=0.001 * (1 + number)) for number in range(MAX_PLACES + 9)]
 
     def test(router: Router) -> None:
         found = [hop.node.peer_id for hop in router.lines(swarm(*reversed(nodes)), SHAPE)]
-        assert found == [view.peer_id for view in nodes[:MAX_TICKETS]]
+        assert found == [view.peer_id for view in nodes[:MAX_PLACES]]
 
     with_router(test)
 
@@ -94,17 +94,17 @@ def test_what_a_chain_holds_is_not_offered_to_another_session() -> None:
     def test(router: Router) -> None:
         view = swarm(node("a", 0, 4, cache_tokens=40, free_tokens=40))
         hops = router.route(view, SHAPE)
-        hold = router.opening(hops, SHAPE)
+        hold = router.books.opening(hops, SHAPE)
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
-        router.refused(hold)
-        hold = router.opening(router.route(view, SHAPE), SHAPE)
-        router.opened(hold, {"a": 0})
+        router.books.refused(hold)
+        hold = router.books.opening(router.route(view, SHAPE), SHAPE)
+        router.books.opened(hold, {"a": 0})
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
-        router.closed(hold)
+        router.books.closed(hold)
         assert [hop.node.peer_id for hop in router.route(view, SHAPE)] == ["a"]
-        router.full("a", None)
+        router.books.full("a", None)
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
 
@@ -129,8 +129,8 @@ def test_a_session_changes_to_another_chain_when_more_is_ahead_than_the_records_
     def test(router: Router) -> None:
         view = swarm(node("busy", 0, 4), node("idle", 0, 4, prefill_seconds=0.002))
         hops = (Hop(view.nodes[0], Span(0, 4)),)
-        hold = router.opening(hops, SHAPE)
-        router.opened(hold, {"busy": 10_000})
+        hold = router.books.opening(hops, SHAPE)
+        router.books.opened(hold, {"busy": 10_000})
 
         there = router.second_thoughts(view, SHAPE, hops, {"busy": 10_000})
         assert there is not None
@@ -148,7 +148,7 @@ def test_a_node_is_asked_though_it_was_full_when_that_was_long_ago() -> None:
         old = node("a", 0, 4, free_tokens=0, expires_at=made_at + RECORD_SECONDS)
         view = Snapshot("model", (old,), made_at)
         assert [hop.node.peer_id for hop in router.route(view, SHAPE)] == ["a"]
-        router.full("a", 0)
+        router.books.full("a", 0)
         with pytest.raises(CacheFull):
             router.route(view, SHAPE)
 
@@ -181,14 +181,14 @@ def test_what_a_chain_holds_of_a_prompt_is_no_reason_to_leave_it_and_no_work_ahe
     def test(router: Router) -> None:
         view = swarm(node("holds", 0, 4), node("idle", 0, 4))
         hops = (Hop(view.nodes[0], Span(0, 4)),)
-        hold = router.opening(hops, shape)
+        hold = router.books.opening(hops, shape)
         assert router.second_thoughts(view, shape, hops, {"holds": 2000}) is not None
         assert router.second_thoughts(view, shape, hops, {"holds": 2000}, 960) is None
-        router.opened(hold, {"holds": 0}, 960)
-        (ahead, _) = router._backlog.adjusted(view, time.time()).nodes
+        router.books.opened(hold, {"holds": 0}, 960)
+        (ahead, _) = router.books.adjusted(view).nodes
         assert ahead.backlog_tokens <= 4 * 40
-        router.closed(hold)
-        (ahead, _) = router._backlog.adjusted(view, time.time()).nodes
+        router.books.closed(hold)
+        (ahead, _) = router.books.adjusted(view).nodes
         assert ahead.backlog_tokens == 0
 
     with_router(test)

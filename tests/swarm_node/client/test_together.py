@@ -12,14 +12,15 @@ import trio.testing
 from dht import Stream
 from routing import Span
 from routing.errors import CacheFull, ProtocolError
-from swarm_node.client import together as joint_opening
+from swarm_node.client import together
 from swarm_node.client.chain import Chain
 from swarm_node.client.client import SwarmClient
 from swarm_node.client.session import Session
-from swarm_node.client.together import Turn, step_together
+from swarm_node.client.step import SessionStep
+from swarm_node.client.together import step_together
 from swarm_node.wire.frames import receive_message, send_message
 from swarm_node.wire.messages import Close, Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
-from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, say
+from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, run_step, say
 from tests.swarm_node.watched import ALL, WIDTH, Start, Watched, alone, assert_close, gate_shut, random_hidden
 
 TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
@@ -29,7 +30,7 @@ TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
 async def prompted(client: SwarmClient) -> list[Session]:
     """A session for each text, which has taken in all of it but the last token."""
     sessions = [client.open_session(16) for _ in TEXTS]
-    await step_together([Turn(one, text[:-1], 0, 1) for one, text in zip(sessions, TEXTS, strict=True)])
+    await step_together({one: SessionStep(text[:-1], 0, 1) for one, text in zip(sessions, TEXTS, strict=True)})
     return sessions
 
 
@@ -37,8 +38,8 @@ def same_chains(sessions: Sequence[Session], chains: Sequence[Chain | None]) -> 
     return [session.chain is chain for session, chain in zip(sessions, chains, strict=True)]
 
 
-def last_tokens(sessions: Sequence[Session]) -> list[Turn]:
-    return [Turn(one, text[-1:], len(text) - 1, 1) for one, text in zip(sessions, TEXTS, strict=True)]
+def last_tokens(sessions: Sequence[Session]) -> dict[Session, SessionStep]:
+    return {one: SessionStep(text[-1:], len(text) - 1, 1) for one, text in zip(sessions, TEXTS, strict=True)}
 
 
 def assert_all_right(outputs: Sequence[torch.Tensor], whole: Watched) -> None:
@@ -235,14 +236,14 @@ def test_what_came_beside_a_session_that_ended_does_not_wait_for_ever(start: Sta
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint_opening, "HOLD_SECONDS", 0.2)
+    monkeypatch.setattr(together, "HOLD_SECONDS", 0.2)
 
 
 async def first_steps(client: SwarmClient, whole: Watched) -> None:
     """Three sessions of one call take in their texts, and end."""
     texts = TEXTS[:3]
     sessions = [client.open_session(TOKENS) for _ in texts]
-    outputs = await step_together([Turn(one, text, 0, 1) for one, text in zip(sessions, texts, strict=True)])
+    outputs = await step_together({one: SessionStep(text, 0, 1) for one, text in zip(sessions, texts, strict=True)})
     for output, text in zip(outputs, texts, strict=True):
         assert_close(output, alone(whole._blocks, text)[-1:])
     for session in sessions:
@@ -276,7 +277,7 @@ def test_a_call_that_never_gets_all_its_places_leaves_them_to_others(start: Star
 
         async def modest() -> None:
             session = net.client("modest").open_session(TOKENS)
-            assert_close(await session.step(TEXTS[0], 0, 1), alone(whole._blocks, TEXTS[0])[-1:])
+            assert_close(await run_step(session, TEXTS[0], 0, 1), alone(whole._blocks, TEXTS[0])[-1:])
             ended.append("modest")
             await session.close()
 

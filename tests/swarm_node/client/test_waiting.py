@@ -12,15 +12,14 @@ import trio.testing
 
 from routing import Hop, SessionShape, Snapshot, Span
 from routing.errors import BlocksNotCovered, CacheFull
-from swarm_node.client import client as client_module
-from swarm_node.client import waiting
+from swarm_node.client import opening, waiting
 from swarm_node.client.chain import Chain
 from swarm_node.client.client import SwarmClient
 from swarm_node.compute.loading import load_span
 from swarm_node.compute.span import BlockSpan
 from swarm_node.model.source import ModelSource
 from tests.models import make_model
-from tests.swarm_node.loopback import TOKENS, Here, Net, close, hidden_states, in_swarm, open_chain
+from tests.swarm_node.loopback import TOKENS, Here, Net, close, hidden_states, in_swarm, open_chain, run_step
 from tests.swarm_node.watched import ALL, alone, assert_close
 
 FRONT, BACK = Span(0, 2), Span(2, 4)
@@ -139,7 +138,7 @@ def test_a_client_that_gives_up_while_it_thinks_again_keeps_no_chain(
             better.set()
             return [Hop(node.view(), hop.span)]
 
-        monkeypatch.setattr(client.router, "second_thoughts", second_thoughts)
+        monkeypatch.setattr(client.chains.router, "second_thoughts", second_thoughts)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(open_chain, client)
             await better.wait()
@@ -292,7 +291,7 @@ def test_a_client_with_an_old_view_takes_the_next_chain_when_it_is_refused(loade
     async def main(net: Net) -> None:
         await nodes(net, loaded, one=1, two=1)
         late = net.client("late")
-        await late.snapshot()
+        await late.chains.snapshot()
         first = await open_chain(net.client("early"))
         while True:  # the first choice is made by lot
             chain = await open_chain(late)
@@ -300,10 +299,10 @@ def test_a_client_with_an_old_view_takes_the_next_chain_when_it_is_refused(loade
                 break
             await close(chain)
             late = net.client("late")
-            late._snapshot = None
+            late.chains._snapshot = None
             net.opened.clear()
             await close(first)
-            await late.snapshot()
+            await late.chains.snapshot()
             first = await open_chain(net.client("early"))
         assert route(chain) != route(first)
 
@@ -329,7 +328,7 @@ def test_the_sessions_of_one_client_do_not_take_the_same_room(loaded: Loaded) ->
 
 
 def test_a_crowd_gets_its_answers_through_few_nodes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "SNAPSHOT_SECONDS", 0.5)
+    monkeypatch.setattr(opening, "SNAPSHOT_SECONDS", 0.5)
 
     async def main(net: Net) -> None:
         made = await nodes(net, loaded, front=1, back=1, front_too=1, back_too=1)
@@ -338,7 +337,7 @@ def test_a_crowd_gets_its_answers_through_few_nodes(loaded: Loaded, monkeypatch:
         async def speak(client: SwarmClient, seed: int) -> None:
             session = client.open_session(TOKENS)
             hidden = hidden_states(seed)
-            output = [await session.step(hidden[:3], 0, 3), await session.step(hidden[3:], 3, 1)]
+            output = [await run_step(session, hidden[:3], 0, 3), await run_step(session, hidden[3:], 3, 1)]
             assert_close(torch.cat(output), expected[seed])
             right.append(seed)
             await session.close()

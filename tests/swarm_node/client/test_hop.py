@@ -1,0 +1,153 @@
+"""A client's stream to one node, as a node that misbehaves or refuses sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+
+from dht import Stream
+from routing.errors import CacheFull, ProtocolError, SwarmError
+from swarm_node.client.hop import HopState, HopStream
+from swarm_node.client.round_trips import RoundTrips
+from swarm_node.wire.frames import receive_message, send_message
+from swarm_node.wire.messages import SESSION_PROTOCOL, Failed, Message, Open, Opened, Ping, Pong, Queued, Room, Wait
+from tests.routing.nodes import node
+from tests.swarm_node.loopback import LocalPeer, Net, in_swarm, opening, waiting_since
+
+Answer = Callable[[Stream, Message], Awaitable[None]]
+REFUSAL = Failed(code="cache-full", message="full again", free_tokens=7)
+
+
+def at_node(answer: Answer, main: Callable[[HopStream, HopStream, trio.Nursery], Awaitable[None]]) -> None:
+    """Run ``main`` with a stream to be opened at once and one in line, both to a node that answers so to each frame."""
+
+    async def swarm(net: Net) -> None:
+        async def serve(stream: Stream) -> None:
+            try:
+                while True:
+                    message, _ = await receive_message(stream)
+                    await (send_message(stream, Pong(steps=0)) if message == Ping() else answer(stream, message))
+            except SwarmError:
+                stream.close()
+
+        async def start(stream: Stream) -> None:
+            net.nursery.start_soon(serve, stream)
+
+        net.handlers["odd", SESSION_PROTOCOL] = start
+        peer: Any = LocalPeer(net, "client")
+        view, trips = node("odd", 0, 4), RoundTrips()
+        line = HopStream(peer, view, trips, waiting_since(time.time()))
+        await main(HopStream(peer, view, trips), line, net.nursery)
+
+    in_swarm(swarm)
+
+
+async def until(stream: HopStream, state: HopState) -> None:
+    with trio.fail_after(5):
+        while stream.state is not state:
+            await trio.sleep(0.001)
+
+
+async def offer(stream: Stream, message: Message) -> None:
+    """As a node with room does."""
+    if isinstance(message, Wait):
+        await send_message(stream, Queued(ahead=2))
+        await send_message(stream, Room())
+
+
+def test_a_place_in_line_becomes_the_session() -> None:
+    async def answer(stream: Stream, message: Message) -> None:
+        await offer(stream, message)
+        if isinstance(message, Open):
+            await send_message(stream, Opened(held_tokens=3))
+
+    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+        assert line.standing and not line.room
+        nursery.start_soon(line.stand, lambda: None)
+        await until(line, HopState.OFFERED)
+        assert (line.ahead, line.need, line.room) == (2, 16 * 4, True)
+        await line.open(opening(1))
+        assert line.state is HopState.OPEN and line.opened == Opened(held_tokens=3)
+        assert line.failure is None and not line.standing
+
+    at_node(answer, main)
+
+
+def test_who_is_not_offered_room_cannot_open() -> None:
+    async def answer(stream: Stream, message: Message) -> None:
+        if isinstance(message, Wait):
+            await send_message(stream, Queued(ahead=0))
+
+    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+        nursery.start_soon(line.stand, lambda: None)
+        await until(line, HopState.QUEUED)
+        with pytest.raises(SwarmError, match="is not in line"):
+            await line.open(opening(1))
+        assert line.state is HopState.QUEUED, "it waits on"
+        line.leave()
+        assert line.state is HopState.LEFT
+
+    at_node(answer, main)
+
+
+def test_a_node_that_opens_unasked_is_left() -> None:
+    async def answer(stream: Stream, message: Message) -> None:
+        await send_message(stream, Queued(ahead=0))
+        await send_message(stream, Opened())
+
+    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+        nursery.start_soon(line.stand, lambda: None)
+        await until(line, HopState.LEFT)
+        assert isinstance(line.failure, ProtocolError)
+
+    at_node(answer, main)
+
+
+def test_a_refused_claim_says_what_the_node_said_and_uses_the_place_up() -> None:
+    async def answer(stream: Stream, message: Message) -> None:
+        await offer(stream, message)
+        if isinstance(message, Open):
+            await send_message(stream, REFUSAL)
+
+    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+        nursery.start_soon(line.stand, lambda: None)
+        await until(line, HopState.OFFERED)
+        with pytest.raises(CacheFull, match="full again"):
+            await line.open(opening(1))
+        assert line.state is HopState.ENDED and isinstance(line.failure, CacheFull)
+
+    at_node(answer, main)
+
+
+def test_a_claim_that_is_given_up_is_not_the_nodes_fault() -> None:
+    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+        ended = trio.Event()
+
+        async def stand() -> None:
+            await line.stand(lambda: None)
+            ended.set()
+
+        nursery.start_soon(stand)
+        await until(line, HopState.OFFERED)
+        with trio.move_on_after(0.05):
+            await line.open(opening(1))
+        await ended.wait()
+        assert line.state is HopState.ENDED and line.failure is None
+
+    at_node(offer, main)
+
+
+def test_a_hop_that_refuses_at_once_has_ended() -> None:
+    async def answer(stream: Stream, message: Message) -> None:
+        await send_message(stream, REFUSAL)
+
+    async def main(hop: HopStream, _: HopStream, nursery: trio.Nursery) -> None:
+        with pytest.raises(CacheFull) as refusal:
+            await hop.open(opening(1))
+        assert hop.state is HopState.ENDED and refusal.value.free_tokens == 7
+
+    at_node(answer, main)
