@@ -39,7 +39,7 @@ class SessionHost:
         demand: Demand,
         promises: Promises,
         changed: Callable[[], None],
-        share_prefixes: bool = False,
+        share_prefixes: bool,
     ) -> None:
         """``share_prefixes``: a session may go on from what another client's session has left here."""
         self._peer = peer

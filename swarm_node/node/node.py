@@ -24,7 +24,7 @@ from swarm_node.node.demand import Demand
 from swarm_node.node.host import SessionHost
 from swarm_node.node.lookout import Lookout
 from swarm_node.node.machine import default_memory
-from swarm_node.node.moving import Mover
+from swarm_node.node.mover import Mover
 from swarm_node.node.placement import hosting, settle
 from swarm_node.node.promises import Promises
 from swarm_node.node.reception import Served

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import Enum, auto
 
 import torch
 import trio
@@ -31,6 +32,16 @@ from swarm_node.wire import (
     receive_message,
     send_message,
 )
+
+
+class _State(Enum):
+    """Of a session."""
+
+    OPEN = auto()
+    CLOSED = auto()
+    """The client has said that it has ended."""
+    BROKEN = auto()
+    """It has ended in another way."""
 
 
 class HostedSession:
@@ -72,10 +83,8 @@ class HostedSession:
         self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[FramedStep]]](float("inf"))
         self._queued_tokens = 0
         """That have come for this session, on whatever stream, and are yet to be computed."""
-        self._over = False
+        self._state = _State.OPEN
         self._steps_done = 0
-        self._closed = False
-        """The client has said that it has ended."""
         self.last_keys = b""
         """Of what the client says that the session holds in the end."""
         self.prompt_tokens = 0
@@ -99,7 +108,8 @@ class HostedSession:
                     # At once, for the client's next session: to close the stream to the next hop takes a while.
                     self.reservation.release(self.last_keys)
         finally:
-            self._over = True
+            if self._state is _State.OPEN:
+                self._state = _State.BROKEN
             with suppress(trio.WouldBlock):
                 while True:
                     _count_out(self._queue_out.receive_nowait()[1])
@@ -123,7 +133,7 @@ class HostedSession:
                         return
                     case _:
                         raise ProtocolError(f"'{message.type}' on a hop stream")
-        if self._closed:
+        if self._state is _State.CLOSED:
             # Else the previous hop, which the client tells a moment later, would take this for a death.
             await end_stream(stream, Close())
 
@@ -151,14 +161,14 @@ class HostedSession:
                 assert hidden is not None
                 self._enqueue(message, hidden)
             case Close():
-                self._closed, self.last_keys = True, message.prefix_keys
+                self._state, self.last_keys = _State.CLOSED, message.prefix_keys
                 return True
             case _:
                 raise ProtocolError(f"'{message.type}' in a running session")
         return False
 
     def _enqueue(self, frame: Step, hidden: torch.Tensor) -> None:
-        if self._over:
+        if self._state is not _State.OPEN:
             return
         steps = self._unpacked(frame, hidden) if frame.beside else [self._step(frame, hidden)]
         for step in steps:
