@@ -9,7 +9,7 @@ import torch
 
 from routing.errors import SwarmError
 from swarm_node.compute import HostedBlocks, Row
-from swarm_node.engine.step import HostedStep, Outcome
+from swarm_node.engine.reservation import HostedStep, Outcome
 
 log = logging.getLogger(__name__)
 

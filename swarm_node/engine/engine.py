@@ -24,9 +24,8 @@ from swarm_node.compute import HostedBlocks
 from swarm_node.engine.batch import run_batch
 from swarm_node.engine.book import CacheBook
 from swarm_node.engine.queue import StepQueue
-from swarm_node.engine.reservation import Reservation
+from swarm_node.engine.reservation import HostedStep, Outcome, Reservation, wake
 from swarm_node.engine.schedule import BatchLimits
-from swarm_node.engine.step import HostedStep, Outcome, wake
 from swarm_node.process import computing_alone
 from swarm_node.wire import Beginning, is_decode
 

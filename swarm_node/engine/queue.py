@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from routing.errors import ProtocolError
 from swarm_node.engine.gathering import BatchTimes, Pause, pause
-from swarm_node.engine.reservation import Reservation
+from swarm_node.engine.reservation import HostedStep, Outcome, Reservation, StepState
 from swarm_node.engine.schedule import BatchLimits, next_batch
 from swarm_node.engine.settings import DECODES_RECENT_SECONDS
-from swarm_node.engine.step import HostedStep, Outcome, StepState
 from swarm_node.wire import is_decode
 
 Chosen = list[tuple[HostedStep, int]]

@@ -80,7 +80,9 @@ class HostedSession:
         self._scope = trio.CancelScope()
         self._attached: trio.CancelScope | None = None
         self._failure: Failed | None = None
-        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[FramedStep]]](float("inf"))
+        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[FramedStep[HostedSession]]]](
+            float("inf")
+        )
         self._queued_tokens = 0
         """That have come for this session, on whatever stream, and are yet to be computed."""
         self._state = _State.OPEN
@@ -177,10 +179,10 @@ class HostedSession:
             step.session._queued_tokens += step.tokens
         self._queue_in.send_nowait((frame, steps))
 
-    def _step(self, message: Step | StepBeside, hidden: torch.Tensor) -> FramedStep:
+    def _step(self, message: Step | StepBeside, hidden: torch.Tensor) -> FramedStep[HostedSession]:
         return FramedStep(self.reservation, hidden, message.position, session=self, message=message)
 
-    def _unpacked(self, frame: Step, hidden: torch.Tensor) -> list[FramedStep]:
+    def _unpacked(self, frame: Step, hidden: torch.Tensor) -> list[FramedStep[HostedSession]]:
         """What a frame brings for this session, and for those beside that have not just ended here."""
         own, *parts = hidden.split([frame.tokens, *(other.tokens for other in frame.beside)])
         steps = [self._step(frame, own)]
@@ -194,7 +196,7 @@ class HostedSession:
             raise ProtocolError("a session has two steps in one frame")
         return steps
 
-    def _check(self, step: FramedStep) -> None:
+    def _check(self, step: FramedStep[HostedSession]) -> None:
         if step.message.keep > step.tokens:
             raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.message.keep}")
         if self._queued_tokens + step.tokens > 2 * self.opening.max_tokens:
@@ -226,7 +228,7 @@ class HostedSession:
             if next_hop is not None:
                 await end_stream(next_hop, Close())
 
-    def _settle(self, step: FramedStep) -> bool:
+    def _settle(self, step: FramedStep[HostedSession]) -> bool:
         """Note what the engine made of ``step``; whether it came out."""
         if self.reservation.charged < self._charged:
             self._charged = self.reservation.charged
@@ -249,7 +251,7 @@ class HostedSession:
         nursery.start_soon(self._watch, stream)
         return stream
 
-    async def _forward(self, stream: Stream, frame: Step, done: Sequence[FramedStep]) -> None:
+    async def _forward(self, stream: Stream, frame: Step, done: Sequence[FramedStep[HostedSession]]) -> None:
         """Where the next hop takes nothing in, the client's patience with this step ends the wait, or its silence."""
         try:
             await send_message(stream, *onward(frame, done))
@@ -273,7 +275,7 @@ class HostedSession:
         self._scope.cancel()
 
 
-def _count_out(steps: Sequence[FramedStep]) -> None:
+def _count_out(steps: Sequence[FramedStep[HostedSession]]) -> None:
     """They do not wait any more."""
     for step in steps:
         step.session._queued_tokens -= step.tokens

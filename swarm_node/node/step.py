@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from swarm_node.engine import HostedStep
 from swarm_node.wire import Result, ResultBeside, Step, StepBeside
 
-if TYPE_CHECKING:
-    from swarm_node.node.session import HostedSession
+Session = TypeVar("Session")
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class FramedStep(HostedStep):
+class FramedStep(HostedStep, Generic[Session]):
     """The engine's step, with the session that it belongs to and what the frame says of it."""
 
-    session: HostedSession
+    session: Session
     message: Step | StepBeside
     """The frame's own step, or one beside it."""
 
 
-def onward(frame: Step, done: Sequence[FramedStep]) -> tuple[Step, torch.Tensor]:
+def onward(frame: Step, done: Sequence[FramedStep[Any]]) -> tuple[Step, torch.Tensor]:
     """What the next hop is sent for ``frame``, of whose steps those in ``done`` came out, its own among them."""
     if len(done) <= len(frame.beside):
         beside = [step.message for step in done if isinstance(step.message, StepBeside)]
@@ -32,7 +31,7 @@ def onward(frame: Step, done: Sequence[FramedStep]) -> tuple[Step, torch.Tensor]
     return frame, _together([step.output for step in done])
 
 
-def result(frame: Step, done: Sequence[FramedStep]) -> tuple[Result, torch.Tensor]:
+def result(frame: Step, done: Sequence[FramedStep[Any]]) -> tuple[Result, torch.Tensor]:
     """What the client is sent for ``frame`` after the last block; at least one of ``done`` keeps something."""
     kept = [step for step in done if step.message.keep]
     beside = [

@@ -10,32 +10,29 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgpack
 import torch
 import trio
 from pydantic import Field, TypeAdapter, ValidationError
 
-from routing.errors import NetworkError, ProtocolError
-from swarm_node.settings import CLOSE_SECONDS, PROBE_BYTES
-from swarm_node.wire.dtypes import decode, encode, tensor_bytes, token_bytes
-from swarm_node.wire.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable, tokens_in_all
-from swarm_node.wire.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS
-
-if TYPE_CHECKING:
-    from dht import Stream
-
-
+from dht import Stream
 from routing.errors import (
     CacheFull,
     ChainBroken,
     ContextTooLong,
     ModelError,
+    NetworkError,
+    ProtocolError,
     SwarmError,
     UsageError,
     WrongModel,
 )
+from swarm_node.settings import CLOSE_SECONDS, PROBE_BYTES
+from swarm_node.wire.dtypes import decode, encode, tensor_bytes, token_bytes
+from swarm_node.wire.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable, tokens_in_all
+from swarm_node.wire.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS
 
 log = logging.getLogger(__name__)
 

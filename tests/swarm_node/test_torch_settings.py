@@ -13,7 +13,7 @@ CHOSEN_HERE = {"GOMP_SPINCOUNT": "30000", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64
 GROWTH_MIB = """
 import swarm_node
 import torch
-from swarm_node.packed_linear import OneDnnLinear
+from swarm_node.model.fast_linear import OneDnnLinear
 
 def resident():
     with open("/proc/self/statm") as file:

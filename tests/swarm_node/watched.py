@@ -14,8 +14,7 @@ from routing.span import Span
 from swarm_node.compute.cache import Row, SequenceCache
 from swarm_node.compute.span import BlockSpan
 from swarm_node.engine.engine import Engine
-from swarm_node.engine.reservation import Reservation
-from swarm_node.engine.step import HostedStep
+from swarm_node.engine.reservation import HostedStep, Reservation
 
 WIDTH = 48
 ALL = Span(0, 4)
