@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import trio
@@ -213,7 +212,7 @@ class LocalPeer:
                 stream.close()
 
         async with trio.open_nursery() as nursery:
-            self.network.handlers[self.peer_id, protocol] = partial(nursery.start_soon, run)
+            self.network.handlers[self.peer_id, protocol] = lambda stream: nursery.start_soon(run, stream)
             task_status.started()
             try:
                 await trio.sleep_forever()
