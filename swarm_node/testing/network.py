@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 import trio
 
 from dht.connection import Connection
@@ -15,6 +16,7 @@ from dht.stream import Stream
 from routing import NodeState, NodeView, Snapshot, Span
 from routing.errors import PeerUnreachable, SwarmError
 from swarm_node.client.client import SwarmClient
+from swarm_node.client.session import Session
 from swarm_node.compute.hosting import HostedBlocks
 from swarm_node.engine.engine import Engine, open_engine
 from swarm_node.node.host import Served, SessionHost
@@ -262,6 +264,11 @@ def in_swarm(
                 nursery.cancel_scope.cancel()
 
     trio.run(limited)
+
+
+async def run_step(session: Session, hidden: torch.Tensor, position: int, keep: int) -> torch.Tensor:
+    """Run [tokens, hidden size] at ``position`` of one session; returns the last ``keep`` tokens' output."""
+    return await session.step(hidden, position, keep)
 
 
 async def ask(net: LocalNetwork, node: str, message: Message, client: str = "client") -> tuple[Stream, Message]:

@@ -11,7 +11,7 @@ import trio
 from dht import Stream
 from routing import NodeState, NodeView, Span
 from routing.errors import PeerUnreachable, ProtocolError, StreamClosed
-from swarm_node.testing import LocalNetwork, LocalNode, LocalPeer, ask, say
+from swarm_node.testing import LocalNetwork, LocalNode, LocalPeer, ask, run_step, say
 from swarm_node.wire import SESSION_PROTOCOL, Opened, Ping, Pong, Result, Step, receive_message, send_message
 from tests.swarm_node.tiny_swarm import MODEL, TOKENS, in_swarm, opening
 from tests.swarm_node.watched import ALL, WIDTH, Start, alone, assert_close, random_hidden
@@ -59,7 +59,7 @@ def test_a_node_of_ones_own_serves_real_clients_once_it_has_announced_itself() -
         await swarm.nursery.start(peer.serve, SESSION_PROTOCOL, serve)
         await peer.directory(MODEL).announce(view_of(peer), expires_in=5.0)
         session = swarm.client("alice").open_session(TOKENS)
-        doubled.append(await session.step(random_hidden(4), 0, 2))
+        doubled.append(await run_step(session, random_hidden(4), 0, 2))
         await session.close()
         await peer.withdraw()
         assert swarm.snapshot().nodes == ()
