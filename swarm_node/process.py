@@ -14,6 +14,17 @@ import torch
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+
+_KEPT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1}
+_RETURNED = {_M_MMAP_MAX: 2**16, _M_TRIM_THRESHOLD: 2**17}
+"""What glibc starts with."""
+
+_keeps = False
+
 
 @contextmanager
 def computing_alone() -> Iterator[None]:
@@ -31,18 +42,6 @@ def computing_alone() -> Iterator[None]:
 def _in_another_thread(function: Callable[[], T]) -> T:
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function).result()
-
-
-log = logging.getLogger(__name__)
-
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_MAX = -4
-
-_KEPT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1}
-_RETURNED = {_M_MMAP_MAX: 2**16, _M_TRIM_THRESHOLD: 2**17}
-"""What glibc starts with."""
-
-_keeps = False
 
 
 def keep_freed_memory() -> None:

@@ -82,9 +82,8 @@ class Int8Linear(nn.Module):
 class Nf4Linear(nn.Module):
     """A linear layer in NF4 (arXiv 2305.14314), by bitsandbytes: for little memory.
 
-    Its weights are ``packed``, two in a byte, times ``scales``, float32, one for NF4_VALUES of them.
-
-    Inputs and outputs are of the model's dtype; it computes in it too.
+    Its weights are ``packed``, two in a byte, times ``scales``, float32, one for NF4_VALUES of them. Inputs and
+    outputs are of the model's dtype; it computes in it too.
     """
 
     packed: torch.Tensor

@@ -22,7 +22,7 @@ from swarm_node.compute.lean import LEAN_MODELS, LeanBlock, turns
 from swarm_node.compute.rectangle import RectangleCache
 from swarm_node.model import BlockShapes, LayerList, Skip, VariableRope, as_block_output, hidden_argument, quiet
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class CachePath(StrEnum):
@@ -90,7 +90,7 @@ class BlockSpan:
             try:
                 lean = {index: LeanBlock(self._layers[index]) for index in self.span.blocks()}
             except AttributeError:  # a transformers that names their parts otherwise
-                logger.warning("blocks of %s are not what they were; they run slower", config.model_type, exc_info=True)
+                log.warning("blocks of %s are not what they were; they run slower", config.model_type, exc_info=True)
                 return False
         wanted = self._own_attention if path is CachePath.RECTANGLE else FLATTENED
         with quiet():

@@ -5,13 +5,14 @@ It knows no network: ``node`` hands it steps and sends on what comes of them."""
 from __future__ import annotations
 
 from swarm_node.engine.engine import Engine, open_engine
-from swarm_node.engine.reservation import Outcome, Reservation
+from swarm_node.engine.reservation import Reservation
 from swarm_node.engine.speed import ComputeSpeed, known_speed, measure, remember_speed, speed_file
+from swarm_node.engine.step import HostedStep
 
 __all__ = [
     "ComputeSpeed",
     "Engine",
-    "Outcome",
+    "HostedStep",
     "Reservation",
     "known_speed",
     "measure",

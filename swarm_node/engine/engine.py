@@ -2,8 +2,9 @@
 
 async with open_engine(blocks, cache_tokens) as engine:
     reservation = engine.reserve(max_tokens, span)
-    output = await engine.step(reservation, hidden, position)
-    reservation.release()
+    step = HostedStep(reservation, hidden, position)
+    await engine.run([step])
+    reservation.release()  # step.outcome is what came of it
 """
 
 from __future__ import annotations
@@ -12,28 +13,24 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-import torch
 import trio
 
 from routing.errors import ProtocolError, SwarmError
 from routing.span import Span
 from swarm_node.compute import HostedBlocks
-from swarm_node.engine.batch import Share, run_batch
+from swarm_node.engine.batch import run_batch
 from swarm_node.engine.book import CacheBook
-from swarm_node.engine.meter import EngineMeter
-from swarm_node.engine.reservation import Outcome, PendingStep, Reservation, deliver
-from swarm_node.engine.schedule import BatchLimits, BatchTimes, Pause, next_batch, pause
-from swarm_node.engine.settings import DECODES_RECENT_SECONDS
-from swarm_node.engine.speed import ComputeSpeed, measure
+from swarm_node.engine.queue import StepQueue
+from swarm_node.engine.reservation import Reservation
+from swarm_node.engine.schedule import BatchLimits
+from swarm_node.engine.step import HostedStep, Outcome, wake
 from swarm_node.process import computing_alone
 from swarm_node.wire import Beginning, is_decode
 
-__all__ = ["ComputeSpeed", "Engine", "EngineMeter", "HostedBlocks", "Reservation", "measure", "open_engine"]
-
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _NOTHING = Beginning()
 
@@ -62,20 +59,13 @@ class Engine:
 
     def __init__(self, blocks: HostedBlocks, cache_tokens: int, token: trio.lowlevel.TrioToken) -> None:
         self._blocks = blocks
-        self._limits = BatchLimits.of(blocks.device.type)
         self._token = token
         self._changed = threading.Condition()  # guards everything below
         self._book = CacheBook(cache_tokens)
-        self._reservations: set[Reservation] = set()
-        self._away: set[Reservation] = set()
-        """Those whose next decode may come any moment: not every one that is open, for each batch looks at all."""
-        self._turns = 0
+        self._queue = StepQueue(BatchLimits.of(blocks.device.type))
         self._ended: str | None = None
         """Why there will be no more batches."""
         self._failed = trio.Event()
-        self._meter = EngineMeter()
-        self._times = BatchTimes()
-        """Of a block."""
         self._awaited = 0
         """Decodes that the engine's thread waits for, as long as nothing else happens."""
         self._changes: deque[Callable[[], None]] = deque()
@@ -102,13 +92,7 @@ class Engine:
     def running(self) -> int:
         """Sessions that hold cache."""
         with self._changed:
-            return len(self._reservations)
-
-    @property
-    def meter(self) -> EngineMeter:
-        """Counters and moving means up to now."""
-        with self._changed:
-            return self._meter
+            return len(self._queue.reservations)
 
     def reserve(
         self, max_tokens: int, span: Span, beginning: Beginning = _NOTHING, most: int | None = None
@@ -127,13 +111,13 @@ class Engine:
             self._check_open()
             reservation = Reservation(max_tokens, span, self._blocks.new_cache(max_tokens), self._release, beginning)
             self._book.admit(reservation, most)
-            self._reservations.add(reservation)
+            self._queue.reservations.add(reservation)
         return reservation
 
     def outside(self, span: Span | None) -> list[Reservation]:
         """The reservations that use blocks beyond ``span``; all of them if it is None."""
         with self._changed:
-            return [held for held in self._reservations if span is None or not span.covers(held.span)]
+            return [held for held in self._queue.reservations if span is None or not span.covers(held.span)]
 
     @property
     def overdrawn(self) -> bool:
@@ -164,52 +148,42 @@ class Engine:
             self._changed.notify()
         await done.wait()
 
-    async def step(self, reservation: Reservation, hidden: torch.Tensor, position: int) -> torch.Tensor:
-        """Run ``hidden``, [tokens, hidden size], its first token at ``position``; returns the same shape on the CPU.
+    async def run(self, steps: Sequence[HostedStep]) -> None:
+        """Run ``steps``, as far as other sessions' steps allow in one batch; each has its outcome in the end.
 
-        What the cache holds from ``position`` on is forgotten first, so sending a step again is harmless. Cancelling
-        drops the step; the cache may then hold some of its tokens, which the next step at their position replaces.
-        Raises ProtocolError for a position or shape that does not fit, SwarmError if the blocks failed on this
-        step or the session or the engine ended.
+        What a cache holds from a step's position on is forgotten first, so sending a step again is harmless. Cancelling
+        drops the steps; a cache may then hold some of their tokens, which the next step at their position replaces.
+        An outcome is a ProtocolError for a position or shape that does not fit, a SwarmError if the blocks failed on
+        this step or the session or the engine ended.
         """
-        (outcome,) = await self.steps([(reservation, hidden, position)])
-        if isinstance(outcome, SwarmError):
-            raise outcome
-        return outcome
-
-    async def steps(self, asked: Sequence[tuple[Reservation, torch.Tensor, int]]) -> list[Outcome]:
-        """Like step() for several at once, with what came of each in place of what step() returns or raises."""
         with self._changed:
-            pending = [self._queue(reservation, hidden, position) for reservation, hidden, position in asked]
-            decodes = sum(is_decode(step.tokens) for step in pending)
-            if decodes == len(pending) < self._awaited:
+            for step in steps:
+                self._queue_up(step)
+            decodes = sum(is_decode(step.tokens) for step in steps)
+            if decodes == len(steps) < self._awaited:
                 self._awaited -= decodes  # to wake the thread for each would hold up those that come behind it
             else:
                 self._changed.notify()
         try:
-            for step in pending:
+            for step in steps:
                 if not step.finished.is_set():
                     await step.finished.wait()
         except BaseException:
-            for step in pending:
-                self._drop(step)
+            with self._changed:
+                left = [self._queue.drop(step) for step in steps]
+                if any(left):
+                    self._changed.notify()
             raise
-        return [step.outcome for step in pending]
 
-    def _queue(self, reservation: Reservation, hidden: torch.Tensor, position: int) -> PendingStep:
-        """The step, among those that wait or, if it cannot be run, settled."""
-        self._turns += 1
-        step = PendingStep(reservation, hidden.detach().cpu(), position, arrival=self._turns, turn=self._turns)
+    def _queue_up(self, step: HostedStep) -> None:
+        """Have ``step`` wait or, if it cannot be run, finish it."""
         if refusal := self._refusal(step):
-            deliver([(step, refusal)])
-            return step
-        if is_decode(step.tokens) and not reservation.steps:
-            reservation.absence = reservation.absence.back(time.monotonic())
-        self._away.discard(reservation)
-        reservation.steps.append(step)
-        return step
+            step.finish(refusal)
+            wake([step])
+        else:
+            self._queue.put(step)
 
-    def _refusal(self, step: PendingStep) -> SwarmError | None:
+    def _refusal(self, step: HostedStep) -> SwarmError | None:
         hidden = step.hidden
         if hidden.ndim != 2 or hidden.shape[0] < 1 or hidden.shape[1] != self._blocks.hidden_size:
             return ProtocolError(f"hidden states of shape {tuple(hidden.shape)} do not fit this model")
@@ -229,7 +203,7 @@ class Engine:
         except trio.RunFinishedError:
             pass  # nobody is left to hand results to
         except BaseException as error:
-            logger.exception("the engine's thread failed")
+            log.exception("the engine's thread failed")
             self._end(f"the engine failed ({type(error).__name__}); restart the node")
             self._token.run_sync_soon(self._failed.set)
 
@@ -246,103 +220,54 @@ class Engine:
         if self._ended is not None:
             raise SwarmError(self._ended)
 
-    def _wait_for_batch(self) -> list[Share]:
+    def _wait_for_batch(self) -> list[HostedStep]:
         """The next batch, or nothing once the engine has ended. Steps whose position is wrong fail here."""
         with self._changed:
             ready_since: float | None = None
             while self._ended is None:
                 while self._changes:
                     self._changes.popleft()()
-                ready = [reservation.steps[0] for reservation in self._reservations if reservation.steps]
-                if wrong := [step for step in ready if not step.done and step.position > step.reservation.cache.length]:
-                    self._fail(wrong)
-                elif batch := next_batch(ready, self._limits, decodes_expected=self._absent() > 0):
+                ready = self._queue.ready()
+                if wrong := self._queue.fail_misplaced(ready):
+                    self._token.run_sync_soon(wake, wrong)
+                elif chosen := self._queue.choose(ready):
                     now = time.monotonic()
                     ready_since = ready_since or now
-                    if wait := self._pause(batch, now, now - ready_since):
+                    if wait := self._queue.pause(chosen, now, now - ready_since):
                         self._awaited = wait.decodes
                         self._changed.wait(wait.seconds)
                         self._awaited = 0
                         continue
-                    for step, _taken in batch:
-                        step.reservation.running = True
-                    return batch
+                    return self._queue.start(chosen)
                 else:
                     self._changed.wait(self._book.forget())
         return []
 
-    def _absent(self) -> int:
-        """Sessions that decoded a moment ago: they are likely on their way back."""
-        since = time.monotonic() - DECODES_RECENT_SECONDS
-        self._away = {held for held in self._away if held.absence.since > since}
-        return len(self._away)
-
-    def _pause(self, batch: Sequence[Share], now: float, waited: float) -> Pause | None:
-        """Whether to wait for more decodes before ``batch`` runs, if it holds nothing else."""
-        span = batch[0][0].span
-        if not all(is_decode(step.tokens) for step, _taken in batch):
-            return None
-        others = (held.absence.due(now) for held in self._away if held.span == span)
-        due = [seconds for seconds in others if seconds is not None]
-        return pause(len(batch), due, waited, self._times.through(len(span)))
-
-    def _fail(self, wrong: Iterable[PendingStep]) -> None:
-        outcomes: list[tuple[PendingStep, Outcome]] = []
-        for step in wrong:
-            step.reservation.steps.popleft()
-            length = step.reservation.cache.length
-            outcomes.append((step, ProtocolError(f"a step at position {step.position} came after {length} tokens")))
-        self._token.run_sync_soon(deliver, outcomes)
-
-    def _settle(self, batch: Sequence[Share], outputs: Sequence[Outcome], seconds: float) -> None:
-        """Note what ran, and hand over the results of the steps that are through."""
-        outcomes: list[tuple[PendingStep, Outcome]] = []
+    def _settle(self, batch: Sequence[HostedStep], outputs: Sequence[Outcome], seconds: float) -> None:
+        """Note what ran, and hand over the steps that are through."""
         with self._changed:
-            now = time.monotonic()
-            for (step, taken), output in zip(batch, outputs, strict=True):
-                reservation = step.reservation
-                self._turns += 1
-                step.turn = self._turns
-                result = step.took(taken, output)
-                if result is not None:
-                    reservation.steps.popleft()
-                    outcomes.append((step, result))
-                if is_decode(step.tokens):
-                    reservation.absence = reservation.absence.decoded(now)
-                    if not reservation.steps:
-                        self._away.add(reservation)
-                reservation.running = False
-                self._book.ran(reservation)
-                if reservation.released:
-                    self._free(reservation)
-            self._meter = self._meter.after(batch, len(outcomes), seconds)
-            if all(is_decode(step.tokens) for step, _taken in batch):
-                self._times = self._times.after(len(batch), seconds / len(batch[0][0].span))
-        self._token.run_sync_soon(deliver, outcomes)
-
-    def _drop(self, step: PendingStep) -> None:
-        with self._changed:
-            step.dropped = True
-            steps = step.reservation.steps
-            if step in steps and not (steps[0] is step and step.reservation.running):
-                steps.remove(step)
-                self._changed.notify()
+            self._queue.ran(batch, outputs, seconds)
+            for step in batch:
+                self._book.ran(step.reservation)
+                if step.reservation.released:
+                    self._free(step.reservation)
+            through = [step for step in batch if step.result is not None]
+        self._token.run_sync_soon(wake, through)
 
     def _release(self, reservation: Reservation, keys: bytes) -> None:
         with self._changed:
             if reservation.released:
                 return
             reservation.released, reservation.last_keys = True, keys
-            running = [reservation.steps.popleft()] if reservation.running else []
-            waiting = list(reservation.steps)
-            reservation.steps = deque(running)
-            if not running:
+            waiting = self._queue.drop_waiting(reservation)
+            for step in waiting:
+                step.finish(SwarmError("the session has ended"))
+            if not reservation.steps:  # else when the batch ends that runs its step
                 self._free(reservation)
-        deliver([(step, SwarmError("the session has ended")) for step in waiting])
+        wake(waiting)
 
     def _free(self, reservation: Reservation) -> None:
-        self._reservations.remove(reservation)
-        self._away.discard(reservation)
+        self._queue.remove(reservation)
         self._book.leave(reservation, reservation.last_keys)
         self._changed.notify()  # what is kept from now on must be forgotten in time
 
@@ -351,6 +276,8 @@ class Engine:
             if self._ended is not None:
                 return
             self._ended = reason
-            waiting = [(step, SwarmError(reason)) for held in self._reservations for step in held.steps]
+            waiting = [step for held in self._queue.reservations for step in held.steps]
+            for step in waiting:
+                step.finish(SwarmError(reason))
             self._changed.notify()
-        self._token.run_sync_soon(deliver, waiting)
+        self._token.run_sync_soon(wake, waiting)

@@ -34,9 +34,6 @@ FIXED_SHARE = 0.5
 """Part of a batch's time taken to be the same for any number of sessions, as long as all batches had the same number:
 with 8 sessions it is as much on two cores, with fewer, or on a GPU, more."""
 
-MOVING_MEAN_WEIGHT = 0.1
-"""Weight of the newest batch in the moving means of compute times."""
-
 MEASURE_SECONDS = 0.5
 """Time given to each of the two measurements of a span's speed."""
 

@@ -19,6 +19,10 @@ from swarm_node.engine.schedule import BatchLimits
 from swarm_node.engine.settings import MEASURE_HISTORY_TOKENS, MEASURE_SECONDS, SPEED_LIFE_SECONDS
 from swarm_node.model import Quant
 
+log = logging.getLogger(__name__)
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 
 @dataclass(frozen=True, slots=True)
 class ComputeSpeed:
@@ -61,11 +65,6 @@ def median_seconds(run: Callable[[], object]) -> float:
         run()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-log = logging.getLogger(__name__)
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Entry(BaseModel):

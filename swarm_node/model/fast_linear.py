@@ -14,6 +14,8 @@ from swarm_node.model.linear_layers import bias_of, exchange, weight_of
 from swarm_node.model.settings import MKL_ROWS, PACKED_ROWS, SAMPLE_ROWS, SAMPLE_WEIGHTS, SAMPLE_WIDTH
 from swarm_node.settings import WIDENED_COLUMNS, WIDENED_ROWS
 
+log = logging.getLogger(__name__)
+
 
 def make_fast(module: nn.Module) -> None:
     """Exchange the linear layers inside ``module`` that lie on the CPU, where there is a faster form of them.
@@ -63,9 +65,6 @@ class WidenedLinear(nn.Module):
         if self.bias is not None:
             output += self.bias
         return output.to(rows.dtype)
-
-
-log = logging.getLogger(__name__)
 
 
 class OneDnnLinear(nn.Module):

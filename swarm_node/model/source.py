@@ -12,11 +12,12 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
 from swarm_node.model.files import CONFIG, ModelFiles, open_files
+from swarm_node.model.fingerprint import fingerprint
 from swarm_node.model.footprint import BlockShapes, Footprint, probe
 from swarm_node.model.quant import Quant
 from swarm_node.model.quiet import quiet
 from swarm_node.model.settings import HUB_READERS
-from swarm_node.model.shards import Shard, fingerprint, read_shard, shard_files
+from swarm_node.model.shards import Shard, read_shard, shard_files
 from swarm_node.wire import DtypeLike, dtype_named
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")

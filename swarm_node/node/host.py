@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import torch
 import trio
 
 from dht import Peer, Stream
 from routing import Span
 from routing.errors import CacheFull, ProtocolError, StreamClosed, SwarmError, WrongModel
 from swarm_node.engine import Engine
-from swarm_node.node.line import Ticket, WaitingRoom
+from swarm_node.node.demand import Demand
+from swarm_node.node.line import Line, Place
 from swarm_node.node.promises import Promises
+from swarm_node.node.reception import Reception, Served
 from swarm_node.node.session import HostedSession
-from swarm_node.node.settings import PROBES_AT_ONCE
-from swarm_node.node.view import Demand
-from swarm_node.settings import OPEN_SECONDS, PROBE_BYTES
+from swarm_node.settings import OPEN_SECONDS
 from swarm_node.tasks import deadline
-from swarm_node.wire import (
-    About,
-    Attach,
-    Beginning,
-    Close,
-    Description,
-    Open,
-    Opened,
-    Ping,
-    Pong,
-    Probe,
-    Probed,
-    Rely,
-    Wait,
-    end_stream,
-    failed,
-    receive_message,
-    send_message,
-)
-
-__all__ = ["Served", "SessionHost"]
+from swarm_node.wire import Attach, Beginning, Open, Opened, Wait, end_stream, failed, receive_message, send_message
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +39,16 @@ class SessionHost:
         demand: Demand,
         promises: Promises,
         changed: Callable[[], None],
-        share_prefixes: bool = False,
+        share_prefixes: bool,
     ) -> None:
         """``share_prefixes``: a session may go on from what another client's session has left here."""
         self._peer = peer
         self._engine = engine
         self._reception = Reception(served, promises)
-        self._room = WaitingRoom(engine)
+        self._line = Line(engine)
         self._demand = demand
-        self._changed = changed
+        self._tell = changed
+        self._change = trio.Event()
         self._share_prefixes = share_prefixes
         self._sessions: dict[bytes, HostedSession] = {}
         self._idle = trio.Event()
@@ -79,12 +58,12 @@ class SessionHost:
     @property
     def waiting(self) -> int:
         """Sessions that wait for cache."""
-        return self._room.waiting
+        return self._line.waiting
 
     @property
     def free_tokens(self) -> int:
         """Block-tokens that a new session may have: what is free and not kept for those that wait."""
-        return self._room.free_tokens
+        return self._line.free_tokens
 
     @property
     def backlog_tokens(self) -> int:
@@ -97,14 +76,19 @@ class SessionHost:
         Who waits for other blocks is sent away. To be called, too, after the engine was given more or less cache.
         """
         self._reception.span = span
-        self._room.turn_away(self._elsewhere(), but=span)
-        self._room.freed()
+        self._line.turn_away(self._elsewhere(), but=span)
+        self._line.freed()
         self._changed()
+
+    async def change(self) -> None:
+        """Return when ``changed`` is called the next time."""
+        self._change = trio.Event()
+        await self._change.wait()
 
     async def drain(self) -> None:
         """Admit no more sessions, send away those that wait, and return when the last has ended."""
         self._draining = True
-        self._room.turn_away(_leaving())
+        self._line.turn_away(_leaving())
         await self._idle.wait()
 
     async def serve_session(self, stream: Stream) -> None:
@@ -144,14 +128,14 @@ class SessionHost:
     async def _line_up(self, asking: Wait, stream: Stream) -> None:
         """Wait with the client; serve the session that it opens when it is its turn."""
         session: HostedSession | None = None
-        ticket = self._room.join(asking.max_tokens, self._usable(asking), asking.since)
+        place = self._line.join(asking.max_tokens, self._usable(asking), asking.since)
         try:
             self._changed()
-            opening = await self._room.wait(ticket, stream)
+            opening = await self._line.wait(place, stream)
             if opening is not None:
-                session = self._admit(opening, stream, ticket)
+                session = self._admit(opening, stream, place)
         finally:
-            self._room.leave(ticket)
+            self._line.leave(place)
             self._changed()
         if session is not None:
             await self._serve(session, stream)
@@ -170,12 +154,12 @@ class SessionHost:
             raise _leaving()
         return span
 
-    def _admit(self, opening: Open, stream: Stream, ticket: Ticket | None = None) -> HostedSession:
+    def _admit(self, opening: Open, stream: Stream, place: Place | None = None) -> HostedSession:
         span = self._usable(opening)
         if opening.session in self._sessions:
             raise ProtocolError("a session of this id is running")
         beginning = Beginning("" if self._share_prefixes else stream.peer_id, opening.prefix_keys)
-        reservation = self._room.reserve(opening.max_tokens, span, beginning, ticket)
+        reservation = self._line.reserve(opening.max_tokens, span, beginning, place)
         self._demand.opened(len(span))
         hidden_size = self._reception.served.hidden_size
         session = HostedSession(
@@ -202,9 +186,13 @@ class SessionHost:
                 await session.reservation.freed()
             self._freed()
 
+    def _changed(self) -> None:
+        self._change.set()
+        self._tell()
+
     def _freed(self) -> None:
         """Some cache is free again."""
-        self._room.freed()
+        self._line.freed()
         self._changed()
 
     def _elsewhere(self) -> CacheFull:
@@ -215,68 +203,3 @@ class SessionHost:
 
 def _leaving() -> CacheFull:
     return CacheFull("this node is leaving and takes no more sessions", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What this node serves, as it tells anyone who asks."""
-
-    fingerprint: str
-    name: str
-    span: Span
-    hidden_size: int
-
-
-class Reception:
-    """Speaks with whoever has opened a stream until it is clear what for; kept by the session host."""
-
-    def __init__(self, served: Served, promises: Promises) -> None:
-        self.served = served
-        self.span: Span | None = served.span
-        """The blocks that sessions may use from now on; None while there are none."""
-        self._promises = promises
-        self._probing = 0
-
-    async def welcome(self, stream: Stream) -> Open | Wait | None:
-        """Answer questions until a session is opened or has to wait; None if the stream is closed before.
-
-        Raises ProtocolError, PeerSilent, StreamClosed, and SwarmError if this node is busy being measured.
-        """
-        probing = False
-        try:
-            while True:
-                with deadline(OPEN_SECONDS, "no session was opened"):
-                    message, _ = await receive_message(stream)
-                match message:
-                    case Open() | Wait():
-                        return message
-                    case Close():
-                        return None
-                    case Probe():
-                        if not probing and self._probing >= PROBES_AT_ONCE:
-                            raise SwarmError("another peer is measuring its bandwidth to this node")
-                        self._probing += not probing
-                        probing = True
-                        await self._send_bytes(message.answer_bytes, stream)
-                    case About():
-                        await send_message(stream, self._description())
-                    case Rely():
-                        await send_message(stream, self._promises.answer(message, self.span))
-                    case Ping():
-                        await send_message(stream, Pong(steps=0))
-                    case _:
-                        raise ProtocolError(f"'{message.type}' before a session was opened")
-        finally:
-            self._probing -= probing
-
-    def _description(self) -> Description:
-        served, span = self.served, self.span
-        return Description(
-            model=served.fingerprint, name=served.name, start=span.start if span else 0, end=span.end if span else 0
-        )
-
-    async def _send_bytes(self, count: int, stream: Stream) -> None:
-        # Random, so that nothing on the way can shorten them.
-        payload = torch.randint(256, (min(count, PROBE_BYTES),), dtype=torch.uint8)
-        with deadline(OPEN_SECONDS, "takes in no more of a bandwidth measurement"):
-            await send_message(stream, Probed(), payload)

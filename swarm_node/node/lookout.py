@@ -16,8 +16,8 @@ from routing import NodeView, Snapshot
 from routing.errors import NetworkError, SwarmError
 from routing.moves import Move, Stay
 from routing.self_placement import Model, next_move
-from swarm_node.node.network import bandwidth, round_trip
-from swarm_node.node.roll_call import Doubt
+from swarm_node.node.link import bandwidth, round_trip
+from swarm_node.node.roll_call import RollCall
 from swarm_node.node.settings import FIRST_MEASURED_PEERS, LOAD_SECONDS, LOOK_SECONDS, MEASURED_PEERS, REMEMBERED_PEERS
 from swarm_node.node.view import OwnView
 from swarm_node.tasks import in_thread
@@ -35,7 +35,7 @@ class Lookout:
         self._directory = directory
         self._model = model
         self._own = own
-        self._doubt = Doubt(peer, model.blocks)
+        self._roll_call = RollCall(peer, model.blocks)
         self._next_look = -math.inf
         self._measured = False
         self._measured_at: dict[str, float] = {}
@@ -62,7 +62,7 @@ class Lookout:
     async def _look(self) -> Stay | Move:
         try:
             read = await self._directory.snapshot()
-            gone = await self._doubt.gone(read, self._own.now)
+            gone = await self._roll_call.gone(read, self._own.now)
         except NetworkError as error:
             log.info("could not look at the swarm: %s", error)
             return Stay("it does not see the others")
@@ -80,7 +80,7 @@ class Lookout:
             except SwarmError as error:
                 log.debug("no round trip to %s: %s", node.peer_id, error)
                 continue
-            self._doubt.reached(node.peer_id)
+            self._roll_call.reached(node.peer_id)
             self._round_trips.pop(node.peer_id, None)
             self._round_trips[node.peer_id] = seconds
         while len(self._round_trips) > REMEMBERED_PEERS:

@@ -20,13 +20,16 @@ from swarm_node.device import chosen_device
 from swarm_node.engine import ComputeSpeed, known_speed, measure, open_engine, remember_speed, speed_file
 from swarm_node.model import Quant
 from swarm_node.node.announcer import Announcer
-from swarm_node.node.host import Served, SessionHost
+from swarm_node.node.demand import Demand
+from swarm_node.node.host import SessionHost
 from swarm_node.node.lookout import Lookout
 from swarm_node.node.machine import default_memory
-from swarm_node.node.moving import Mover, Sessions, hosting, settle
+from swarm_node.node.mover import Mover
+from swarm_node.node.placement import hosting, settle
 from swarm_node.node.promises import Promises
+from swarm_node.node.reception import Served
 from swarm_node.node.settings import DRAIN_SECONDS
-from swarm_node.node.view import Demand, OwnView
+from swarm_node.node.view import OwnView
 from swarm_node.settings import session_tokens
 from swarm_node.tasks import in_thread
 from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, DtypeLike, check_model, dtype_name
@@ -156,12 +159,13 @@ class Node:
         promises = Promises(peer, model.fingerprint)
         served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
         async with open_engine(blocks, own.now.cache_tokens) as engine, trio.open_nursery() as nursery:
-            sessions = Sessions(
-                lambda: own.update(free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting)
-            )
-            host = SessionHost(peer, engine, served, demand, promises, sessions.changed, self.options.share_prefixes)
+
+            def changed() -> None:
+                own.update(free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting)
+
+            host = SessionHost(peer, engine, served, demand, promises, changed, self.options.share_prefixes)
             own.backlog = lambda: host.backlog_tokens
-            mover = Mover(lookout, promises, engine, host, own, sessions, model.fetch, load)
+            mover = Mover(lookout, promises, engine, host, own, model.fetch, load)
             nursery.start_soon(engine.watch)
             await nursery.start(peer.serve, SESSION_PROTOCOL, host.serve_session)
             await nursery.start(peer.serve, HOP_PROTOCOL, host.serve_hop)

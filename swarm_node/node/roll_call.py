@@ -1,4 +1,4 @@
-"""What a node finds out about others whose records are overdue: it asks them whether they are there."""
+"""Whether nodes whose records are overdue are still there: they are asked, and if they are silent all others too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PING_PROTOCOL = "/ipfs/ping/1.0.0"
 PING_BYTES = 32
 
 
-class Doubt:
+class RollCall:
     """The nodes that one node knows to be gone although their records have not faded; owned by its lookout.
 
     Nobody is asked unless a record is overdue and blocks would be missing without its node. For that node to count as

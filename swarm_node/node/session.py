@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from enum import Enum, auto
 
 import torch
 import trio
 
 from dht import Peer, Stream
 from routing.errors import ChainBroken, NetworkError, ProtocolError, StreamClosed, SwarmError
-from swarm_node.engine import Engine, Outcome, Reservation
+from swarm_node.engine import Engine, Reservation
+from swarm_node.node.conversation import listen
 from swarm_node.node.settings import SESSION_SILENCE_SECONDS
+from swarm_node.node.step import FramedStep, onward, result
 from swarm_node.settings import CONNECT_SECONDS
-from swarm_node.tasks import deadline
 from swarm_node.wire import (
     HOP_PROTOCOL,
     Attach,
     Close,
     Failed,
+    Message,
     NextHop,
     Open,
-    Ping,
-    Pong,
-    Result,
-    ResultBeside,
     Step,
     StepBeside,
     end_stream,
@@ -36,17 +34,14 @@ from swarm_node.wire import (
 )
 
 
-class _Share(NamedTuple):
-    """What a frame brings for one session."""
+class _State(Enum):
+    """Of a session."""
 
-    session: HostedSession
-    step: Step | StepBeside
-    hidden: torch.Tensor
-    """[tokens, hidden size]; also of what comes out."""
-
-    @property
-    def result(self) -> torch.Tensor:
-        return self.hidden[self.step.tokens - self.step.keep :]
+    OPEN = auto()
+    CLOSED = auto()
+    """The client has said that it has ended."""
+    BROKEN = auto()
+    """It has ended in another way."""
 
 
 class HostedSession:
@@ -85,13 +80,11 @@ class HostedSession:
         self._scope = trio.CancelScope()
         self._attached: trio.CancelScope | None = None
         self._failure: Failed | None = None
-        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[_Share]]](float("inf"))
+        self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Step, list[FramedStep]]](float("inf"))
         self._queued_tokens = 0
         """That have come for this session, on whatever stream, and are yet to be computed."""
-        self._over = False
+        self._state = _State.OPEN
         self._steps_done = 0
-        self._closed = False
-        """The client has said that it has ended."""
         self.last_keys = b""
         """Of what the client says that the session holds in the end."""
         self.prompt_tokens = 0
@@ -115,7 +108,8 @@ class HostedSession:
                     # At once, for the client's next session: to close the stream to the next hop takes a while.
                     self.reservation.release(self.last_keys)
         finally:
-            self._over = True
+            if self._state is _State.OPEN:
+                self._state = _State.BROKEN
             with suppress(trio.WouldBlock):
                 while True:
                     _count_out(self._queue_out.receive_nowait()[1])
@@ -139,102 +133,106 @@ class HostedSession:
                         return
                     case _:
                         raise ProtocolError(f"'{message.type}' on a hop stream")
-        if self._closed:
+        if self._state is _State.CLOSED:
             # Else the previous hop, which the client tells a moment later, would take this for a death.
             await end_stream(stream, Close())
 
     async def _listen(self) -> None:
         """Obey the client's control stream until it closes or breaks."""
         try:
-            with deadline(SESSION_SILENCE_SECONDS, "the client says or reads nothing") as again:
-                while True:
-                    message, hidden = await receive_message(self._stream, self._hidden_size, self.opening.max_tokens)
-                    again()
-                    match message:
-                        case Ping():
-                            await send_message(self._stream, Pong(steps=self._steps_done))
-                        case Step() if self.opening.previous is None:
-                            assert hidden is not None
-                            self._enqueue(message, hidden)
-                        case Close():
-                            self._closed, self.last_keys = True, message.prefix_keys
-                            return
-                        case _:
-                            raise ProtocolError(f"'{message.type}' in a running session")
+            await listen(
+                self._stream,
+                SESSION_SILENCE_SECONDS,
+                "the client says or reads nothing",
+                self._obey,
+                steps=lambda: self._steps_done,
+                hidden_size=self._hidden_size,
+                max_tokens=self.opening.max_tokens,
+            )
         except StreamClosed:
             return
         except SwarmError as error:
             self._fail(error)
 
-    def _enqueue(self, step: Step, hidden: torch.Tensor) -> None:
-        if self._over:
-            return
-        shares = self._shares(step, hidden) if step.beside else [_Share(self, step, hidden)]
-        for share in shares:
-            share.session._check(share.step)
-        for share in shares:
-            share.session._queued_tokens += share.step.tokens
-        self._queue_in.send_nowait((step, shares))
+    def _obey(self, message: Message, hidden: torch.Tensor | None) -> bool:
+        """Whether ``message`` is the client's last."""
+        match message:
+            case Step() if self.opening.previous is None:
+                assert hidden is not None
+                self._enqueue(message, hidden)
+            case Close():
+                self._state, self.last_keys = _State.CLOSED, message.prefix_keys
+                return True
+            case _:
+                raise ProtocolError(f"'{message.type}' in a running session")
+        return False
 
-    def _shares(self, step: Step, hidden: torch.Tensor) -> list[_Share]:
+    def _enqueue(self, frame: Step, hidden: torch.Tensor) -> None:
+        if self._state is not _State.OPEN:
+            return
+        steps = self._unpacked(frame, hidden) if frame.beside else [self._step(frame, hidden)]
+        for step in steps:
+            step.session._check(step)
+        for step in steps:
+            step.session._queued_tokens += step.tokens
+        self._queue_in.send_nowait((frame, steps))
+
+    def _step(self, message: Step | StepBeside, hidden: torch.Tensor) -> FramedStep:
+        return FramedStep(self.reservation, hidden, message.position, session=self, message=message)
+
+    def _unpacked(self, frame: Step, hidden: torch.Tensor) -> list[FramedStep]:
         """What a frame brings for this session, and for those beside that have not just ended here."""
-        own, *parts = hidden.split([step.tokens, *(other.tokens for other in step.beside)])
-        shares = [_Share(self, step, own)]
-        for other, part in zip(step.beside, parts, strict=True):
+        own, *parts = hidden.split([frame.tokens, *(other.tokens for other in frame.beside)])
+        steps = [self._step(frame, own)]
+        for other, part in zip(frame.beside, parts, strict=True):
             session = self._find(other.session)
             if session is not None:
-                shares.append(_Share(session, other, part))
-        if any(share.session._way != self._way for share in shares):
+                steps.append(session._step(other, part))
+        if any(step.session._way != self._way for step in steps):
             raise ProtocolError("a step came beside that of a session with other hops")
-        if len({share.session for share in shares}) < len(shares):
+        if len({step.session for step in steps}) < len(steps):
             raise ProtocolError("a session has two steps in one frame")
-        return shares
+        return steps
 
-    def _check(self, step: Step | StepBeside) -> None:
-        if step.keep > step.tokens:
-            raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.keep}")
+    def _check(self, step: FramedStep) -> None:
+        if step.message.keep > step.tokens:
+            raise ProtocolError(f"a step of {step.tokens} tokens cannot keep {step.message.keep}")
         if self._queued_tokens + step.tokens > 2 * self.opening.max_tokens:
             raise ProtocolError("more tokens are waiting than the session may ever hold")
 
     async def _work(self, nursery: trio.Nursery) -> None:
         """Run the steps in order and send each on as soon as it is done."""
-        onward: Stream | None = None
+        next_hop: Stream | None = None
         try:
-            async for step, shares in self._queue_out:
+            async for frame, steps in self._queue_out:
                 try:
-                    outcomes = await self._engine.steps(
-                        [(share.session.reservation, share.hidden, share.step.position) for share in shares]
-                    )
+                    await self._engine.run(steps)
                 finally:
-                    _count_out(shares)
-                done = [
-                    _Share(share.session, share.step, outcome)
-                    for share, outcome in zip(shares, outcomes, strict=True)
-                    if share.session._settle(share.step, outcome) and isinstance(outcome, torch.Tensor)
-                ]
-                if isinstance(outcomes[0], SwarmError):
+                    _count_out(steps)
+                done = [step for step in steps if step.session._settle(step)]
+                if isinstance(steps[0].outcome, SwarmError):
                     return
                 if self.opening.next is not None:
                     # Opened only now: the client sends its first step when all hops have admitted the session.
-                    onward = onward or await self._attach(self.opening.next, nursery)
-                    await self._forward(onward, step, done)
-                elif any(share.step.keep for share in done):
-                    await send_message(self._stream, *_result(step, done))
-                for share in done:
-                    share.session._steps_done = share.step.number + 1
+                    next_hop = next_hop or await self._attach(self.opening.next, nursery)
+                    await self._forward(next_hop, frame, done)
+                elif any(step.message.keep for step in done):
+                    await send_message(self._stream, *result(frame, done))
+                for step in done:
+                    step.session._steps_done = step.message.number + 1
         except SwarmError as error:
             self._fail(error)
         finally:
-            if onward is not None:
-                await end_stream(onward, Close())
+            if next_hop is not None:
+                await end_stream(next_hop, Close())
 
-    def _settle(self, step: Step | StepBeside, outcome: Outcome) -> bool:
-        """Note what the engine made of a step; whether it is done."""
+    def _settle(self, step: FramedStep) -> bool:
+        """Note what the engine made of ``step``; whether it came out."""
         if self.reservation.charged < self._charged:
             self._charged = self.reservation.charged
             self._freed()
-        if isinstance(outcome, SwarmError):
-            self._fail(outcome)
+        if isinstance(step.outcome, SwarmError):
+            self._fail(step.outcome)
             return False
         if is_decode(step.tokens):
             self.new_tokens += step.tokens
@@ -251,27 +249,23 @@ class HostedSession:
         nursery.start_soon(self._watch, stream)
         return stream
 
-    async def _forward(self, onward: Stream, step: Step, done: Sequence[_Share]) -> None:
+    async def _forward(self, stream: Stream, frame: Step, done: Sequence[FramedStep]) -> None:
         """Where the next hop takes nothing in, the client's patience with this step ends the wait, or its silence."""
-        if len(done) <= len(step.beside):
-            step = step.model_copy(
-                update={"beside": [share.step for share in done if isinstance(share.step, StepBeside)]}
-            )
         try:
-            await send_message(onward, step, _together([share.hidden for share in done]))
+            await send_message(stream, *onward(frame, done))
         except NetworkError as error:
-            raise ChainBroken(str(error), onward.peer_id, error) from error
+            raise ChainBroken(str(error), stream.peer_id, error) from error
 
-    async def _watch(self, onward: Stream) -> None:
+    async def _watch(self, stream: Stream) -> None:
         """The next hop says nothing on this stream unless it is in trouble, or has heard that the session has ended."""
         try:
-            message, _ = await receive_message(onward)
+            message, _ = await receive_message(stream)
             if isinstance(message, Close):
                 return
             complaint = message.message if isinstance(message, Failed) else f"unexpected '{message.type}'"
             raise ProtocolError(complaint)
         except SwarmError as error:
-            self._fail(ChainBroken(str(error), onward.peer_id, error))
+            self._fail(ChainBroken(str(error), stream.peer_id, error))
 
     def _fail(self, error: SwarmError) -> None:
         if self._failure is None:
@@ -279,23 +273,7 @@ class HostedSession:
         self._scope.cancel()
 
 
-def _result(step: Step, done: Sequence[_Share]) -> tuple[Result, torch.Tensor]:
-    """What the client is sent for a frame whose own step was ``step``."""
-    kept = [share for share in done if share.step.keep]
-    beside = [
-        ResultBeside(session=share.step.session, number=share.step.number, tokens=share.step.keep)
-        for share in kept
-        if isinstance(share.step, StepBeside)
-    ]
-    result = Result(number=step.number, tokens=step.keep, dtype=step.dtype, beside=beside)
-    return result, _together([share.result for share in kept])
-
-
-def _count_out(shares: Sequence[_Share]) -> None:
+def _count_out(steps: Sequence[FramedStep]) -> None:
     """They do not wait any more."""
-    for share in shares:
-        share.session._queued_tokens -= share.step.tokens
-
-
-def _together(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+    for step in steps:
+        step.session._queued_tokens -= step.tokens

@@ -22,9 +22,10 @@ from swarm_node.client.step import SessionStep
 from swarm_node.client.together import step_together
 from swarm_node.compute.hosting import HostedBlocks
 from swarm_node.engine.engine import Engine, open_engine
-from swarm_node.node.host import Served, SessionHost
+from swarm_node.node.demand import Demand
+from swarm_node.node.host import SessionHost
 from swarm_node.node.promises import Promises
-from swarm_node.node.view import Demand
+from swarm_node.node.reception import Served
 from swarm_node.settings import RECORD_SECONDS
 from swarm_node.wire.card import ModelCard
 from swarm_node.wire.frames import receive_message, send_message

@@ -10,8 +10,8 @@ import trio
 
 from dht import Peer, Stream
 from routing import NodeView, Span
-from swarm_node.node.host import Reception, Served
 from swarm_node.node.promises import Promises
+from swarm_node.node.reception import Reception, Served
 from swarm_node.wire.messages import SESSION_PROTOCOL
 from tests.dht.peers import local_peer, view_of
 

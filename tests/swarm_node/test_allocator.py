@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 KEPT_MIB = """
-from swarm_node.allocator import freed_memory_returned, keep_freed_memory
+from swarm_node.process import freed_memory_returned, keep_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:

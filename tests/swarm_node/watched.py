@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 import torch
 import trio
 
+from routing.errors import SwarmError
 from routing.span import Span
 from swarm_node.compute.cache import Row, SequenceCache
 from swarm_node.compute.span import BlockSpan
 from swarm_node.engine.engine import Engine
+from swarm_node.engine.reservation import Reservation
+from swarm_node.engine.step import HostedStep
 
 WIDTH = 48
 ALL = Span(0, 4)
@@ -91,7 +94,16 @@ def assert_close(output: object, expected: torch.Tensor) -> None:
     torch.testing.assert_close(output, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
+async def one_step(engine: Engine, reservation: Reservation, hidden: torch.Tensor, position: int) -> torch.Tensor:
+    """What comes of a single step; raises what it fails with."""
+    step = HostedStep(reservation, hidden, position)
+    await engine.run([step])
+    if isinstance(step.outcome, SwarmError):
+        raise step.outcome
+    return step.output
+
+
 async def until_waiting(engine: Engine, steps: int) -> None:
     """Let the other tasks run until so many steps have come in."""
-    while sum(len(reservation.steps) for reservation in engine._reservations) < steps:
+    while sum(len(reservation.steps) for reservation in engine._queue.reservations) < steps:
         await trio.lowlevel.checkpoint()

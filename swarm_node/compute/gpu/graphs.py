@@ -21,7 +21,7 @@ from swarm_node.compute.cache import PLACE_NUMBERS, Row
 from swarm_node.compute.settings import GRAPH_SIZES, GRAPHS_MAX
 from swarm_node.settings import DECODE_TOKENS_MAX
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Forward = Callable[[Span, torch.Tensor, torch.Tensor], torch.Tensor]
 """Span, hidden states [1, tokens, hidden size] and positions [1, tokens] to hidden states."""
@@ -107,7 +107,7 @@ class DecodeGraphs:
             # Whatever a model does that a graph cannot hold, and whatever a GPU lacks, its steps run as they are.
             self._failed = True
             self.clear()
-            logger.warning("steps of blocks %s cannot be recorded, so they run slower", span, exc_info=True)
+            log.warning("steps of blocks %s cannot be recorded, so they run slower", span, exc_info=True)
             return None
         while len(self._recorded) >= GRAPHS_MAX:
             self._recorded.popitem(last=False)

@@ -12,6 +12,10 @@ import triton.language as tl
 DOT_ROWS = 16
 """Least rows, and columns, of a matrix product."""
 
+_TILE_OUTPUTS = 32
+_TILE_INPUTS = 256
+"""Weights in 8 bits that one program multiplies at a time."""
+
 
 @triton.jit(do_not_specialize=["tokens"])
 def write_tokens(
@@ -202,10 +206,6 @@ def multiply_int8(
         sums.to(output.dtype.element_ty),
         mask=(row < count)[:, None] & (out < outputs)[None, :],
     )
-
-
-_TILE_OUTPUTS = 32
-_TILE_INPUTS = 256
 
 
 def int8_product(rows: torch.Tensor, levels: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:

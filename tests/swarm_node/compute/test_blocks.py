@@ -167,9 +167,9 @@ def test_the_check_at_load_notices_attention_that_computes_something_else(
 def test_the_check_at_load_notices_lean_blocks_that_compute_something_else(
     llama: ModelSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from swarm_node.compute import lean as lean_block
+    from swarm_node.compute import lean
 
-    monkeypatch.setattr(lean_block, "_turned", lambda heads, turns: heads)
+    monkeypatch.setattr(lean, "_turned", lambda heads, turns: heads)
     assert _whole(llama).path is CachePath.FLATTENED
 
 

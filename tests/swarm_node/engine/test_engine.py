@@ -26,23 +26,22 @@ from tests.swarm_node.watched import (
     alone,
     assert_close,
     gate_shut,
+    one_step,
     random_hidden,
     run,
     until_waiting,
 )
 
 
-def test_steps_compute_what_the_blocks_compute(blocks: BlockSpan) -> None:
+def test_steps_compute_what_the_blocks_compute(watched: Watched, blocks: BlockSpan) -> None:
     async def main() -> None:
         hidden = random_hidden(9)
-        async with open_engine(blocks, 1000) as engine:
+        async with open_engine(watched, 1000) as engine:
             reservation = engine.reserve(16, ALL)
-            parts = [await engine.step(reservation, hidden[:6], 0)]
-            parts += [await engine.step(reservation, hidden[at : at + 1], at) for at in range(6, 9)]
-            meter = engine.meter
+            parts = [await one_step(engine, reservation, hidden[:6], 0)]
+            parts += [await one_step(engine, reservation, hidden[at : at + 1], at) for at in range(6, 9)]
         assert_close(torch.cat(parts), alone(blocks, hidden))
-        assert (meter.batches, meter.steps, meter.tokens) == (4, 4, 9)
-        assert meter.decode_seconds is not None
+        assert watched.batches == [[6], [1], [1], [1]]
 
     run(main)
 
@@ -52,7 +51,7 @@ def test_sessions_that_wait_together_run_in_one_batch(watched: Watched, blocks: 
         results: dict[int, torch.Tensor] = {}
 
         async def one(engine: Engine, number: int) -> None:
-            results[number] = await engine.step(engine.reserve(16, ALL), random_hidden(number, number), 0)
+            results[number] = await one_step(engine, engine.reserve(16, ALL), random_hidden(number, number), 0)
 
         async with open_engine(watched, 1000) as engine, trio.open_nursery() as nursery, gate_shut(watched):
             nursery.start_soon(one, engine, 1)
@@ -73,7 +72,7 @@ def test_sessions_on_other_parts_of_the_span_run_apart(watched: Watched, blocks:
             outputs: dict[Span, torch.Tensor] = {}
 
             async def one(span: Span) -> None:
-                outputs[span] = await engine.step(engine.reserve(8, span), random_hidden(3), 0)
+                outputs[span] = await one_step(engine, engine.reserve(8, span), random_hidden(3), 0)
 
             for span in (Span(0, 2), Span(2, 4), Span(1, 3)):
                 nursery.start_soon(one, span)
@@ -91,16 +90,16 @@ def test_a_decode_waits_for_one_slice_of_a_long_prompt_at_most(watched: Watched,
 
         async with open_engine(watched, 10_000) as engine, trio.open_nursery() as nursery:
             talking, reading = engine.reserve(40, ALL), engine.reserve(1200, ALL)
-            await engine.step(talking, random_hidden(20), 0)
+            await one_step(engine, talking, random_hidden(20), 0)
             await watched.has_entered()
 
             async def one(name: str, step: Callable[[], Awaitable[torch.Tensor]]) -> None:
                 results[name] = await step()
 
             async with gate_shut(watched):
-                nursery.start_soon(one, "prompt", lambda: engine.step(reading, prompt, 0))
+                nursery.start_soon(one, "prompt", lambda: one_step(engine, reading, prompt, 0))
                 await watched.has_entered()
-                nursery.start_soon(one, "decode", lambda: engine.step(talking, random_hidden(1), 20))
+                nursery.start_soon(one, "decode", lambda: one_step(engine, talking, random_hidden(1), 20))
                 await until_waiting(engine, 2)
         assert watched.batches[:3] == [[20], [512], [1, 64]]
         assert sum(sum(batch) for batch in watched.batches) == 20 + 1 + 1200
@@ -113,15 +112,15 @@ def test_a_decode_waits_for_one_slice_of_a_long_prompt_at_most(watched: Watched,
 def test_a_prompt_keeps_to_small_slices_while_another_session_is_decoding(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarm_node.engine.engine.DECODES_RECENT_SECONDS", 1000.0)
+    monkeypatch.setattr("swarm_node.engine.queue.DECODES_RECENT_SECONDS", 1000.0)
 
     async def main() -> None:
         async with open_engine(watched, 10_000) as engine:
             talking, reading = engine.reserve(40, ALL), engine.reserve(150, ALL)
-            await engine.step(talking, random_hidden(1), 0)
-            await engine.step(reading, random_hidden(150), 0)
+            await one_step(engine, talking, random_hidden(1), 0)
+            await one_step(engine, reading, random_hidden(150), 0)
             talking.release()
-            await engine.step(reading, random_hidden(150), 0)
+            await one_step(engine, reading, random_hidden(150), 0)
         assert watched.batches == [[1], [64], [64], [22], [150]]
 
     run(main)
@@ -131,7 +130,7 @@ def test_a_prompt_alone_runs_in_large_slices(watched: Watched, blocks: BlockSpan
     async def main() -> None:
         prompt = random_hidden(600)
         async with open_engine(watched, 10_000) as engine:
-            output = await engine.step(engine.reserve(600, ALL), prompt, 0)
+            output = await one_step(engine, engine.reserve(600, ALL), prompt, 0)
         assert_close(output, alone(blocks, prompt))
         assert watched.batches == [[512], [88]]
 
@@ -143,12 +142,12 @@ def test_a_step_that_is_sent_again_gives_the_same_answer(blocks: BlockSpan) -> N
         hidden = random_hidden(8)
         async with open_engine(blocks, 1000) as engine:
             reservation = engine.reserve(16, ALL)
-            await engine.step(reservation, hidden[:5], 0)
-            first = await engine.step(reservation, hidden[5:], 5)
-            again = await engine.step(reservation, hidden[5:], 5)
+            await one_step(engine, reservation, hidden[:5], 0)
+            first = await one_step(engine, reservation, hidden[5:], 5)
+            again = await one_step(engine, reservation, hidden[5:], 5)
             assert_close(first, again)
-            await engine.step(reservation, random_hidden(9, seed=1), 5)  # wrong guesses
-            assert_close(await engine.step(reservation, hidden[5:], 5), first)
+            await one_step(engine, reservation, random_hidden(9, seed=1), 5)  # wrong guesses
+            assert_close(await one_step(engine, reservation, hidden[5:], 5), first)
 
     run(main)
 
@@ -158,18 +157,18 @@ def test_a_step_that_does_not_fit_is_a_protocol_error(blocks: BlockSpan) -> None
         async with open_engine(blocks, 1000) as engine:
             reservation = engine.reserve(8, ALL)
             with pytest.raises(ProtocolError, match="position 3 came after 0 tokens"):
-                await engine.step(reservation, random_hidden(1), 3)
+                await one_step(engine, reservation, random_hidden(1), 3)
             with pytest.raises(ProtocolError, match="outside of the reserved 8"):
-                await engine.step(reservation, random_hidden(9), 0)
+                await one_step(engine, reservation, random_hidden(9), 0)
             with pytest.raises(ProtocolError, match="outside"):
-                await engine.step(reservation, random_hidden(1), -1)
+                await one_step(engine, reservation, random_hidden(1), -1)
             with pytest.raises(ProtocolError, match="shape"):
-                await engine.step(reservation, random_hidden(0), 0)
+                await one_step(engine, reservation, random_hidden(0), 0)
             with pytest.raises(ProtocolError, match="shape"):
-                await engine.step(reservation, torch.zeros(1, WIDTH + 1), 0)
+                await one_step(engine, reservation, torch.zeros(1, WIDTH + 1), 0)
             with pytest.raises(ProtocolError, match="blocks 2:5 are not among the hosted 0:4"):
                 engine.reserve(8, Span(2, 5))
-            assert (await engine.step(reservation, random_hidden(2), 0)).shape == (2, WIDTH)
+            assert (await one_step(engine, reservation, random_hidden(2), 0)).shape == (2, WIDTH)
 
     run(main)
 
@@ -181,7 +180,7 @@ def test_steps_of_one_session_run_in_the_order_they_came(watched: Watched, block
             reservation = engine.reserve(8, ALL)
 
             async def one(position: int) -> None:
-                outputs[position] = await engine.step(reservation, hidden[position : position + 2], position)
+                outputs[position] = await one_step(engine, reservation, hidden[position : position + 2], position)
 
             async with gate_shut(watched):
                 for waiting, position in enumerate((0, 2, 4), start=1):
@@ -197,7 +196,7 @@ def test_the_engine_leaves_the_number_of_threads_alone(blocks: BlockSpan) -> Non
     async def main() -> None:
         before = torch.get_num_threads()
         async with open_engine(blocks, 1000) as engine:
-            await engine.step(engine.reserve(8, ALL), random_hidden(1), 0)
+            await one_step(engine, engine.reserve(8, ALL), random_hidden(1), 0)
         assert torch.get_num_threads() == before
 
     run(main)
@@ -225,7 +224,7 @@ def test_a_whole_model_generates_through_engines(tmp_path: Path) -> None:
                 new = torch.tensor([said[fed:]])
                 hidden = chain.ends.get_input_embeddings()(new)[0]
                 for engine, reservation in hops:
-                    hidden = await engine.step(reservation, hidden, fed)
+                    hidden = await one_step(engine, reservation, hidden, fed)
                 through.forward_blocks = lambda _, out=hidden: out[None]
                 with torch.inference_mode():
                     logits = chain.ends(new, use_cache=False).logits[0, -1]  # type: ignore[operator]
@@ -244,12 +243,12 @@ def test_blocks_change_between_two_batches_and_sessions_go_on(watched: Watched, 
             staying = engine.reserve(16, kept)
             engine.reserve(16, ALL)
             async with gate_shut(watched):
-                nursery.start_soon(engine.step, staying, hidden[:5], 0)
+                nursery.start_soon(one_step, engine, staying, hidden[:5], 0)
                 await watched.has_entered()
                 nursery.start_soon(engine.change_blocks, lambda held: held.keep(kept))
                 await trio.testing.wait_all_tasks_blocked()
                 assert watched.span == ALL
-            output = await engine.step(staying, hidden[5:], 5)
+            output = await one_step(engine, staying, hidden[5:], 5)
             assert watched.span == kept
             assert [held.span for held in engine.outside(kept)] == [ALL]
             with pytest.raises(ProtocolError, match="0:4 are not among the hosted 2:4"):

@@ -19,6 +19,7 @@ from tests.swarm_node.watched import (
     alone,
     assert_close,
     gate_shut,
+    one_step,
     random_hidden,
     run,
     until_waiting,
@@ -51,7 +52,7 @@ def test_a_released_session_gives_its_memory_back_only_after_its_step(watched: W
 
             async def stepping() -> None:
                 with pytest.raises(SwarmError, match="the session has ended"):
-                    await engine.step(reservation, random_hidden(2), 0)
+                    await one_step(engine, reservation, random_hidden(2), 0)
                 failed.set()
 
             async with gate_shut(watched):
@@ -63,7 +64,7 @@ def test_a_released_session_gives_its_memory_back_only_after_its_step(watched: W
             assert (engine.free_tokens, engine.running) == (100, 0)
             assert watched.caches[0].token_elements() == {}
             with pytest.raises(SwarmError, match="the session has ended"):
-                await engine.step(reservation, random_hidden(1), 0)
+                await one_step(engine, reservation, random_hidden(1), 0)
 
     run(main)
 
@@ -76,11 +77,11 @@ def test_release_fails_the_steps_that_wait(watched: Watched) -> None:
 
             async def waiting() -> None:
                 with pytest.raises(SwarmError, match="the session has ended"):
-                    await engine.step(leaving, random_hidden(2), 0)
+                    await one_step(engine, leaving, random_hidden(2), 0)
                 failed.set()
 
             async with gate_shut(watched):
-                nursery.start_soon(engine.step, busy, random_hidden(1), 0)
+                nursery.start_soon(one_step, engine, busy, random_hidden(1), 0)
                 await watched.has_entered()
                 nursery.start_soon(waiting)
                 await until_waiting(engine, 2)
@@ -97,13 +98,13 @@ def test_a_cancelled_step_that_waits_is_never_run(watched: Watched) -> None:
         async with open_engine(watched, 100) as engine, trio.open_nursery() as nursery:
             busy, leaving = engine.reserve(10, ALL), engine.reserve(10, ALL)
             async with gate_shut(watched):
-                nursery.start_soon(engine.step, busy, random_hidden(1), 0)
+                nursery.start_soon(one_step, engine, busy, random_hidden(1), 0)
                 await watched.has_entered()
                 async with trio.open_nursery() as impatient:
-                    impatient.start_soon(engine.step, leaving, random_hidden(5), 0)
+                    impatient.start_soon(one_step, engine, leaving, random_hidden(5), 0)
                     await until_waiting(engine, 2)
                     impatient.cancel_scope.cancel()
-            await engine.step(leaving, random_hidden(3), 0)
+            await one_step(engine, leaving, random_hidden(3), 0)
         assert watched.batches == [[1], [3]]
 
     run(main)
@@ -114,13 +115,13 @@ def test_a_session_goes_on_after_a_step_was_cancelled_while_it_ran(watched: Watc
         hidden = random_hidden(8)
         async with open_engine(watched, 100) as engine:
             reservation = engine.reserve(10, ALL)
-            await engine.step(reservation, hidden[:4], 0)
+            await one_step(engine, reservation, hidden[:4], 0)
             await watched.has_entered()
             async with gate_shut(watched), trio.open_nursery() as impatient:
-                impatient.start_soon(engine.step, reservation, random_hidden(2, seed=1), 4)
+                impatient.start_soon(one_step, engine, reservation, random_hidden(2, seed=1), 4)
                 await watched.has_entered()
                 impatient.cancel_scope.cancel()
-            output = await engine.step(reservation, hidden[4:], 4)
+            output = await one_step(engine, reservation, hidden[4:], 4)
         assert_close(output, alone(blocks, hidden)[4:])
 
     run(main)
@@ -131,10 +132,10 @@ def test_a_cancelled_long_prompt_stops_after_the_slice_that_runs(watched: Watche
         async with open_engine(watched, 10_000) as engine:
             reservation = engine.reserve(2000, ALL)
             async with gate_shut(watched), trio.open_nursery() as impatient:
-                impatient.start_soon(engine.step, reservation, random_hidden(2000), 0)
+                impatient.start_soon(one_step, engine, reservation, random_hidden(2000), 0)
                 await watched.has_entered()
                 impatient.cancel_scope.cancel()
-            await engine.step(reservation, random_hidden(1), 0)
+            await one_step(engine, reservation, random_hidden(1), 0)
         assert watched.batches == [[512], [1]]
 
     run(main)
@@ -152,7 +153,7 @@ def test_a_step_that_fails_in_the_blocks_fails_alone(
 
             async def one(name: str, hidden: torch.Tensor) -> None:
                 try:
-                    outcomes[name] = await engine.step(reservations[name], hidden, 0)
+                    outcomes[name] = await one_step(engine, reservations[name], hidden, 0)
                 except SwarmError as error:
                     outcomes[name] = str(error)
 
@@ -177,8 +178,8 @@ def test_the_engine_lives_on_after_a_failure(watched: Watched, blocks: BlockSpan
         async with open_engine(watched, 1000) as engine:
             reservation = engine.reserve(8, ALL)
             with pytest.raises(SwarmError):
-                await engine.step(reservation, torch.full((2, WIDTH), 7.0), 0)
-            output = await engine.step(reservation, random_hidden(2), 0)
+                await one_step(engine, reservation, torch.full((2, WIDTH), 7.0), 0)
+            output = await one_step(engine, reservation, random_hidden(2), 0)
         assert_close(output, alone(blocks, random_hidden(2)))
 
     run(main)
@@ -188,8 +189,8 @@ def test_numbers_that_are_not_finite_harm_nobody_else(blocks: BlockSpan) -> None
     async def main() -> None:
         async with open_engine(blocks, 1000) as engine, trio.open_nursery() as nursery:
             good, bad = engine.reserve(8, ALL), engine.reserve(8, ALL)
-            nursery.start_soon(engine.step, bad, torch.full((3, WIDTH), float("nan")), 0)
-            output = await engine.step(good, random_hidden(3), 0)
+            nursery.start_soon(one_step, engine, bad, torch.full((3, WIDTH), float("nan")), 0)
+            output = await one_step(engine, good, random_hidden(3), 0)
         assert_close(output, alone(blocks, random_hidden(3)))
 
     run(main)
@@ -203,7 +204,7 @@ def test_leaving_the_engine_fails_what_waits_and_ends_its_thread(watched: Watche
 
                 async def stepping() -> None:
                     with pytest.raises(SwarmError, match="the node is stopping"):
-                        await engine.step(engine.reserve(8, ALL), random_hidden(1), 0)
+                        await one_step(engine, engine.reserve(8, ALL), random_hidden(1), 0)
                     failed.set()
 
                 watched.gate.clear()
@@ -226,7 +227,7 @@ def test_cancelling_everything_still_ends_the_thread(watched: Watched) -> None:
     async def main() -> None:
         with trio.CancelScope() as scope:
             async with open_engine(watched, 1000) as engine, trio.open_nursery() as nursery:
-                nursery.start_soon(engine.step, engine.reserve(8, ALL), random_hidden(1), 0)
+                nursery.start_soon(one_step, engine, engine.reserve(8, ALL), random_hidden(1), 0)
                 await watched.has_entered()
                 scope.cancel()
         assert "swarm-engine" not in {thread.name for thread in threading.enumerate()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 
-from swarm_node.engine import engine as engine_module
+from swarm_node.engine import queue
 from swarm_node.engine.engine import Engine, open_engine
+from swarm_node.engine.gathering import Absence, BatchTimes, Pause, pause
 from swarm_node.engine.reservation import Reservation
-from swarm_node.engine.schedule import Absence, BatchTimes, Pause, pause
 from swarm_node.engine.settings import AWAY_MOST, PAUSE_MOST
-from tests.swarm_node.watched import ALL, Watched, random_hidden, run, until_waiting
+from tests.swarm_node.watched import ALL, Watched, one_step, random_hidden, run, until_waiting
 
 FIXED, EACH = 0.016, 0.002
 
@@ -103,14 +103,12 @@ def test_sessions_whose_tokens_come_one_after_the_other_share_a_batch(
         async with open_engine(watched, 1000) as engine:
             sessions = [engine.reserve(16, ALL) for _ in range(3)]
             for session in sessions:
-                await engine.step(session, random_hidden(1), 0)
+                await one_step(engine, session, random_hidden(1), 0)
             watched.batches.clear()
-            monkeypatch.setattr(
-                engine_module, "pause", lambda waiting, *_: Pause(60, 3 - waiting) if waiting < 3 else None
-            )
+            monkeypatch.setattr(queue, "pause", lambda waiting, *_: Pause(60, 3 - waiting) if waiting < 3 else None)
 
             async def decode(engine: Engine, session: Reservation) -> None:
-                await engine.step(session, random_hidden(1), 1)
+                await one_step(engine, session, random_hidden(1), 1)
 
             async with trio.open_nursery() as nursery:
                 for count, session in enumerate(sessions, 1):
@@ -126,11 +124,26 @@ def test_a_prompt_ends_the_wait(watched: Watched, monkeypatch: pytest.MonkeyPatc
     async def main() -> None:
         async with open_engine(watched, 1000) as engine:
             decoding, new = engine.reserve(16, ALL), engine.reserve(64, ALL)
-            monkeypatch.setattr(engine_module, "pause", lambda *_: Pause(60, 5))
+            monkeypatch.setattr(queue, "pause", lambda *_: Pause(60, 5))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(engine.step, decoding, random_hidden(1), 0)
+                nursery.start_soon(one_step, engine, decoding, random_hidden(1), 0)
                 await until_waiting(engine, 1)
-                nursery.start_soon(engine.step, new, random_hidden(40), 0)
+                nursery.start_soon(one_step, engine, new, random_hidden(40), 0)
             assert sorted(watched.batches[0]) == [1, 40]
+
+    run(main)
+
+
+def test_an_engine_learns_what_its_batches_of_decodes_take(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[BatchTimes] = []
+    monkeypatch.setattr(queue, "pause", lambda _waiting, _due, _waited, times: known.append(times))
+
+    async def main() -> None:
+        async with open_engine(watched, 1000) as engine:
+            session = engine.reserve(64, ALL)
+            await one_step(engine, session, random_hidden(40), 0)
+            for at in (40, 41):
+                await one_step(engine, session, random_hidden(1), at)
+        assert [times.of(1) > 0 for times in known] == [False, True], "a prompt tells nothing of decodes"
 
     run(main)

@@ -13,8 +13,8 @@ from routing.span import Span
 from swarm_node.compute.cache import SequenceCache
 from swarm_node.compute.loading import load_span
 from swarm_node.compute.span import BlockSpan, CachePath
-from swarm_node.engine.book import KeptPrefix, KeptPrefixes
 from swarm_node.engine.engine import Engine, open_engine
+from swarm_node.engine.kept_prefixes import KeptPrefix, KeptPrefixes
 from swarm_node.engine.reservation import Reservation
 from swarm_node.engine.settings import PREFIXES_MAX
 from swarm_node.model.source import ModelSource
@@ -22,7 +22,7 @@ from swarm_node.settings import PREFIX_IDLE_SECONDS
 from swarm_node.wire.prefix import Beginning, more_keys
 from swarm_node.wire.settings import PREFIX_TOKENS
 from tests.models import make_model
-from tests.swarm_node.watched import ALL, Watched, alone, assert_close, random_hidden, run
+from tests.swarm_node.watched import ALL, Watched, alone, assert_close, one_step, random_hidden, run
 
 LONG = random_hidden(200)
 ROOM = 256
@@ -41,7 +41,7 @@ async def converse(engine: Engine, hidden: torch.Tensor, owner: str = "alice", s
     """A session that has ended after it sent ``hidden`` in one step, from where the engine held less."""
     reservation = engine.reserve(ROOM, span, named(hidden, owner))
     held = min(reservation.held_tokens, len(hidden) - 1)
-    await engine.step(reservation, hidden[held:], held)
+    await one_step(engine, reservation, hidden[held:], held)
     reservation.release(keys_of(hidden))
     return reservation
 
@@ -56,7 +56,7 @@ def test_a_session_that_begins_like_one_that_has_ended_computes_only_the_rest(
             longer = torch.cat([LONG[:150], random_hidden(30, seed=1)])
             again = engine.reserve(300, ALL, named(longer))
             assert again.held_tokens == 128
-            output = await engine.step(again, longer[128:], 128)
+            output = await one_step(engine, again, longer[128:], 128)
         assert watched.batches == [[200], [52]]
         assert_close(output, alone(blocks, longer)[128:])
 
@@ -69,10 +69,10 @@ def test_a_step_may_begin_before_what_is_held(watched: Watched, blocks: BlockSpa
             await converse(engine, LONG)
             other = torch.cat([LONG[:128], random_hidden(9, seed=1)])
             again = engine.reserve(300, ALL, named(LONG))
-            assert_close(await engine.step(again, other[70:], 70), alone(blocks, other)[70:])
+            assert_close(await one_step(engine, again, other[70:], 70), alone(blocks, other)[70:])
             # What was kept is as it was.
             third = engine.reserve(300, ALL, named(LONG))
-            assert_close(await engine.step(third, LONG[192:], 192), alone(blocks, LONG)[192:])
+            assert_close(await one_step(engine, third, LONG[192:], 192), alone(blocks, LONG)[192:])
 
     run(main)
 
@@ -83,12 +83,12 @@ def test_a_session_that_goes_back_behind_what_others_reuse_does_not_change_it(
     async def main() -> None:
         async with open_engine(watched, 10_000) as engine:
             first = engine.reserve(300, ALL, named(LONG))
-            await engine.step(first, LONG, 0)
+            await one_step(engine, first, LONG, 0)
             second = engine.reserve(300, ALL, named(LONG))
             other = random_hidden(100, seed=1)
-            assert_close(await engine.step(first, other, 50), alone(blocks, torch.cat([LONG[:50], other]))[50:])
+            assert_close(await one_step(engine, first, other, 50), alone(blocks, torch.cat([LONG[:50], other]))[50:])
             assert second.held_tokens == 192
-            assert_close(await engine.step(second, LONG[192:], 192), alone(blocks, LONG)[192:])
+            assert_close(await one_step(engine, second, LONG[192:], 192), alone(blocks, LONG)[192:])
 
     run(main)
 
@@ -97,9 +97,9 @@ def test_sessions_at_the_same_time_share_what_both_begin_with(watched: Watched) 
     async def main() -> None:
         async with open_engine(watched, 10_000) as engine:
             running = engine.reserve(300, ALL, named(LONG))
-            await engine.step(running, LONG[:100], 0)
+            await one_step(engine, running, LONG[:100], 0)
             assert engine.reserve(300, ALL, named(LONG)).held_tokens == 0, "its prompt is not through"
-            await engine.step(running, LONG[100:], 100)
+            await one_step(engine, running, LONG[100:], 100)
             assert engine.reserve(300, ALL, named(LONG)).held_tokens == 192
 
     run(main)
@@ -109,10 +109,10 @@ def test_nothing_is_kept_of_a_session_that_says_nothing_of_itself(watched: Watch
     async def main() -> None:
         async with open_engine(watched, 10_000) as engine:
             silent = engine.reserve(300, ALL)
-            await engine.step(silent, LONG, 0)
+            await one_step(engine, silent, LONG, 0)
             silent.release()
             boasting = engine.reserve(300, ALL, Beginning("alice"))
-            await engine.step(boasting, LONG[:70], 0)
+            await one_step(engine, boasting, LONG[:70], 0)
             boasting.release(keys_of(LONG))
             assert engine.reserve(300, ALL, named(LONG)).held_tokens == 64, "it has sent no more than that"
 
@@ -151,7 +151,7 @@ def test_a_session_on_some_of_the_blocks_reuses_what_one_on_all_of_them_left(
             part = Span(0, 2)
             again = engine.reserve(300, part, named(LONG))
             assert again.held_tokens == 192
-            assert_close(await engine.step(again, LONG[192:], 192), alone(blocks, LONG, part)[192:])
+            assert_close(await one_step(engine, again, LONG[192:], 192), alone(blocks, LONG, part)[192:])
             assert set(again.cache.token_elements()) == {0, 1}
             again.release(keys_of(LONG))
             await converse(engine, random_hidden(200, seed=1), span=part)
@@ -193,7 +193,7 @@ def test_the_only_room_for_a_session_may_be_where_its_own_beginning_is_kept(
             await converse(engine, LONG)
             again = engine.reserve(ROOM, ALL, named(LONG))
             assert (again.held_tokens, engine.free_tokens, engine.kept_tokens) == (192, 0, 0)
-            assert_close(await engine.step(again, LONG[192:], 192), alone(blocks, LONG)[192:])
+            assert_close(await one_step(engine, again, LONG[192:], 192), alone(blocks, LONG)[192:])
 
     run(main)
 
@@ -204,7 +204,7 @@ def test_a_small_session_is_charged_for_all_that_it_borrows_until_it_has_its_own
             await converse(engine, LONG)
             small = engine.reserve(70, ALL, named(LONG[:70]))
             assert (small.held_tokens, engine.free_tokens) == (64, ROOM * 4)
-            await engine.step(small, LONG[64:70], 64)
+            await one_step(engine, small, LONG[64:70], 64)
             assert engine.free_tokens == (2 * ROOM - 70) * 4
             small.release()
             assert engine.free_tokens == 2 * ROOM * 4
@@ -233,7 +233,7 @@ def test_an_engine_made_smaller_drops_what_no_longer_fits(watched: Watched) -> N
             engine.resize(ROOM * 4 - 1)
             assert engine.kept_tokens == 0
             small = engine.reserve(70, ALL, named(LONG[:70]))
-            await engine.step(small, LONG[:70], 0)
+            await one_step(engine, small, LONG[:70], 0)
             small.release()
             assert engine.kept_tokens == 70 * 4
 
@@ -253,7 +253,7 @@ def test_a_node_that_moves_keeps_nothing_of_the_blocks_that_it_leaves(watched: W
 
 
 def test_what_nobody_uses_is_forgotten_though_nobody_comes(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarm_node.engine.book.PREFIX_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("swarm_node.engine.kept_prefixes.PREFIX_IDLE_SECONDS", 0.1)
 
     async def main() -> None:
         async with open_engine(watched, 100_000) as engine:
@@ -315,6 +315,6 @@ def test_reuse_computes_the_same_by_every_cache_path(name: str, path: CachePath,
             await converse(engine, LONG)
             again = engine.reserve(300, ALL, named(LONG))
             assert again.held_tokens == 192
-            assert_close(await engine.step(again, LONG[192:], 192), alone(blocks, LONG)[192:])
+            assert_close(await one_step(engine, again, LONG[192:], 192), alone(blocks, LONG)[192:])
 
     run(main)

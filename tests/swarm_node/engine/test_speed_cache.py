@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from swarm_node.engine import speed as speed_cache
+from swarm_node.engine import speed
 from swarm_node.engine.settings import SPEED_LIFE_SECONDS
 from swarm_node.engine.speed import ComputeSpeed, known_speed, remember_speed, speed_file
 from swarm_node.model.quant import Quant
@@ -23,8 +23,8 @@ def test_a_measured_speed_is_known_at_the_next_start(tmp_path: Path) -> None:
 def test_yesterdays_speed_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "speed.json"
     remember_speed(file, SPEED)
-    now = speed_cache.time.time()
-    monkeypatch.setattr(speed_cache.time, "time", lambda: now + SPEED_LIFE_SECONDS + 1)
+    now = speed.time.time()
+    monkeypatch.setattr(speed.time, "time", lambda: now + SPEED_LIFE_SECONDS + 1)
     assert known_speed(file) is None
 
 

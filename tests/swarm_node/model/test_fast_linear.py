@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from swarm_node.model import fast_linear as packed_linear
+from swarm_node.model import fast_linear
 from swarm_node.model.fast_linear import MklLinear, OneDnnLinear, PackedLinear, WidenedLinear, faster, make_fast
 
 ROWS = (1, 3, 8, 70)
@@ -76,14 +76,14 @@ def test_rows_that_do_not_lie_side_by_side_are_multiplied_too() -> None:
 def test_the_library_that_is_faster_here_is_taken(
     faster_kind: type[PackedLinear], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed_linear, "_seconds", lambda layers, rows: float(not isinstance(layers[0], faster_kind)))
-    assert packed_linear._float32_kind.__wrapped__() is faster_kind
+    monkeypatch.setattr(fast_linear, "_seconds", lambda layers, rows: float(not isinstance(layers[0], faster_kind)))
+    assert fast_linear._float32_kind.__wrapped__() is faster_kind
 
 
 def test_a_library_that_multiplies_wrongly_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_linear, "_seconds", lambda layers, rows: float(isinstance(layers[0], OneDnnLinear)))
+    monkeypatch.setattr(fast_linear, "_seconds", lambda layers, rows: float(isinstance(layers[0], OneDnnLinear)))
     monkeypatch.setattr(MklLinear, "forward", lambda self, rows: rows @ self.weight.t() + 1)
-    assert packed_linear._float32_kind.__wrapped__() is OneDnnLinear
+    assert fast_linear._float32_kind.__wrapped__() is OneDnnLinear
 
 
 def test_layers_deep_inside_are_exchanged_and_special_ones_left_alone() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from swarm_node.node.demand import Demand
 from swarm_node.node.settings import DEMAND_SECONDS
-from swarm_node.node.view import Demand
 
 
 class Clock:

@@ -9,7 +9,6 @@ import trio
 
 from routing import Span
 from swarm_node.compute.span import BlockSpan
-from swarm_node.node import line as waiting_room
 from swarm_node.settings import DECODE_TOKENS_MAX
 from swarm_node.testing import LocalNetwork, ask, hear, say
 from swarm_node.wire.frames import send_message
@@ -98,7 +97,7 @@ def test_room_set_aside_for_a_client_that_goes_is_the_next_ones_at_once(
 
 
 def test_a_client_that_falls_silent_loses_its_place(blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_room, "SESSION_SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr("swarm_node.node.line.SESSION_SILENCE_SECONDS", 0.05)
 
     async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=1)
@@ -197,7 +196,7 @@ def test_a_session_that_could_never_fit_is_not_let_into_the_line(blocks: BlockSp
 
 
 def test_a_line_has_an_end(blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_room, "LINE_LENGTH", 1)
+    monkeypatch.setattr("swarm_node.node.line.LINE_LENGTH", 1)
 
     async def main(net: LocalNetwork) -> None:
         await net.node("a", blocks, sessions=1)

@@ -13,7 +13,7 @@ import trio
 from dht import Peer
 from process_counters import children
 from routing import NodeView, Snapshot, Span
-from swarm_node.node.roll_call import Doubt
+from swarm_node.node.roll_call import RollCall
 from swarm_node.node.settings import OVERDUE_SECONDS
 from swarm_node.settings import ANNOUNCE_SECONDS, RECORD_SECONDS
 from tests.dht.peers import in_trio, local_peer, view_of
@@ -26,12 +26,12 @@ def view(peer: Peer, span: Span, age: float = 0.0) -> NodeView:
     return view_of(peer, span=span, expires_at=time.time() + RECORD_SECONDS - age)
 
 
-def doubt_of(peer: Peer, *reached: Peer) -> Doubt:
+def roll_call_of(peer: Peer, *reached: Peer) -> RollCall:
     """That of a node whom these have answered."""
-    doubt = Doubt(peer, BLOCKS)
+    roll_call = RollCall(peer, BLOCKS)
     for other in reached:
-        doubt.reached(other.peer_id)
-    return doubt
+        roll_call.reached(other.peer_id)
+    return roll_call
 
 
 async def crashed(tmp_path: Path, name: str) -> Peer:
@@ -43,18 +43,18 @@ async def crashed(tmp_path: Path, name: str) -> Peer:
 async def test_a_node_that_answers_is_there_even_if_it_serves_nothing_yet(tmp_path: Path) -> None:
     async with local_peer(tmp_path / "here.key") as here, local_peer(tmp_path / "there.key") as there:
         me, late = view(here, Span(0, 4)), view(there, Span(4, 8), OVERDUE_SECONDS + 1)
-        assert not await doubt_of(here, there).gone(Snapshot("model", (me, late), time.time()), me)
+        assert not await roll_call_of(here, there).gone(Snapshot("model", (me, late), time.time()), me)
 
 
 @in_trio(30)
 async def test_a_node_that_crashed_is_gone_until_it_announces_itself_again(tmp_path: Path) -> None:
     dead = await crashed(tmp_path, "dead")
     async with local_peer(tmp_path / "here.key") as here:
-        me, doubt = view(here, Span(0, 4)), doubt_of(here, dead)
+        me, roll_call = view(here, Span(0, 4)), roll_call_of(here, dead)
         late, anew = (view(dead, Span(4, 8), age) for age in (OVERDUE_SECONDS + 1, 0.0))
-        assert await doubt.gone(Snapshot("model", (me, late), time.time()), me) == {dead.peer_id}
-        assert await doubt.gone(Snapshot("model", (me, late), time.time()), me) == {dead.peer_id}
-        assert not await doubt.gone(Snapshot("model", (me, anew), time.time()), me)
+        assert await roll_call.gone(Snapshot("model", (me, late), time.time()), me) == {dead.peer_id}
+        assert await roll_call.gone(Snapshot("model", (me, late), time.time()), me) == {dead.peer_id}
+        assert not await roll_call.gone(Snapshot("model", (me, anew), time.time()), me)
 
 
 @in_trio(30)
@@ -65,7 +65,7 @@ async def test_those_that_crashed_with_it_are_found_though_they_announced_themse
     async with local_peer(tmp_path / "here.key") as here, local_peer(tmp_path / "there.key") as there:
         me = view(here, Span(0, 4))
         nodes = (me, view(dead, Span(4, 6), OVERDUE_SECONDS + 1), view(with_it, Span(6, 7)), view(there, Span(7, 8)))
-        found = await doubt_of(here, dead, with_it, there).gone(Snapshot("model", nodes, time.time()), me)
+        found = await roll_call_of(here, dead, with_it, there).gone(Snapshot("model", nodes, time.time()), me)
         assert found == {dead.peer_id, with_it.peer_id}
 
 
@@ -75,7 +75,7 @@ async def test_nobody_is_gone_whose_blocks_others_host_or_whose_record_is_not_ov
     async with local_peer(tmp_path / "here.key") as here:
         me = view(here, Span(0, 4))
         nodes = (me, view(dead, Span(0, 4), OVERDUE_SECONDS + 1), view(young, Span(4, 8), ANNOUNCE_SECONDS))
-        assert not await doubt_of(here, dead, young).gone(Snapshot("model", nodes, time.time()), me)
+        assert not await roll_call_of(here, dead, young).gone(Snapshot("model", nodes, time.time()), me)
 
 
 @in_trio(30)
@@ -83,7 +83,7 @@ async def test_a_node_that_was_never_reached_may_be_there_for_others(tmp_path: P
     stranger = await crashed(tmp_path, "stranger")
     async with local_peer(tmp_path / "here.key") as here:
         me, late = view(here, Span(0, 4)), view(stranger, Span(4, 8), OVERDUE_SECONDS + 1)
-        assert not await doubt_of(here).gone(Snapshot("model", (me, late), time.time()), me)
+        assert not await roll_call_of(here).gone(Snapshot("model", (me, late), time.time()), me)
 
 
 @in_trio(30)
@@ -103,7 +103,7 @@ async def test_a_machine_that_says_nothing_at_all_is_gone_after_two_deadlines(
                 await trio.to_thread.run_sync(os.waitid, os.P_PID, process_id, os.WSTOPPED)
             try:
                 began = trio.current_time()
-                found = await doubt_of(here, frozen).gone(Snapshot("model", (me, late), time.time()), me)
+                found = await roll_call_of(here, frozen).gone(Snapshot("model", (me, late), time.time()), me)
                 assert found == {frozen.peer_id}
                 assert 0.4 <= trio.current_time() - began < 5
             finally:

@@ -1,4 +1,4 @@
-"""What a node measures of the network between itself and its peers: round trips and bandwidth."""
+"""What a node measures of the way between itself and a peer: round trip and bandwidth."""
 
 from __future__ import annotations
 

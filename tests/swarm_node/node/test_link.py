@@ -9,7 +9,7 @@ import trio
 
 from routing import Span
 from routing.errors import SwarmError
-from swarm_node.node.network import bandwidth, round_trip
+from swarm_node.node.link import bandwidth, round_trip
 from swarm_node.wire.frames import receive_message, send_message
 from swarm_node.wire.messages import SESSION_PROTOCOL, Probe
 from tests.dht.peers import in_trio

@@ -4,43 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import trio
 
-from routing import NodeState, NodeView, Snapshot, Span, cache_tokens, describe_bytes
-from routing.errors import MemoryTooSmall, ModelError, UsageError
+from routing import NodeState, Span
+from routing.errors import ModelError
 from routing.moves import Move
-from routing.self_placement import Model, span_to_join
 from swarm_node.compute import HostedBlocks
 from swarm_node.engine import Engine
 from swarm_node.node.host import SessionHost
 from swarm_node.node.lookout import Lookout
+from swarm_node.node.placement import hosting
 from swarm_node.node.promises import Promises
 from swarm_node.node.settings import DRAIN_SECONDS
 from swarm_node.node.view import OwnView
 from swarm_node.tasks import in_thread
 
 log = logging.getLogger(__name__)
-
-
-class Sessions:
-    """Tells who waits for sessions to end, and the node, that one has come or gone."""
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
-        self._changed = trio.Event()
-
-    def changed(self) -> None:
-        """To be called whenever one has."""
-        self._changed.set()
-        self._tell()
-
-    async def wait(self) -> None:
-        """Return at the next change."""
-        self._changed = trio.Event()
-        await self._changed.wait()
 
 
 class Mover:
@@ -56,7 +37,6 @@ class Mover:
         engine: Engine,
         host: SessionHost,
         own: OwnView,
-        sessions: Sessions,
         fetch: Callable[[Span], None],
         load: Callable[[Span], HostedBlocks],
     ) -> None:
@@ -66,7 +46,6 @@ class Mover:
         self._engine = engine
         self._host = host
         self._own = own
-        self._sessions = sessions
         self._fetch = fetch
         self._load = load
 
@@ -133,42 +112,10 @@ class Mover:
         """Wait until no session uses blocks beyond ``kept`` and the rest fit into the cache; in the end, end them."""
         with trio.move_on_after(DRAIN_SECONDS):
             while self._engine.outside(kept) or self._engine.overdrawn:
-                await self._sessions.wait()
+                await self._host.change()
         for reservation in self._engine.outside(None if self._engine.overdrawn else kept):
             reservation.release()
 
 
 def _extend(loaded: HostedBlocks, blocks: HostedBlocks) -> None:
     blocks.extend(loaded)
-
-
-def settle(me: NodeView, snapshot: Snapshot, model: Model, wanted: Span | None) -> NodeView:
-    """``me`` with the span that its owner wants, or with the one that suits the swarm, and the cache beside it.
-
-    Raises UsageError if ``wanted`` is out of the model's range, MemoryTooSmall if the memory does not hold the span
-    and the cache of one session.
-    """
-    if wanted is not None and wanted.end > model.blocks:
-        raise UsageError(f"blocks {wanted} are out of range: the model has blocks 0:{model.blocks}")
-    span = wanted or span_to_join(snapshot, me, model)
-    session_bytes = me.token_bytes * model.session_tokens
-    if span is None:
-        needed = describe_bytes(me.block_bytes + session_bytes)
-        raise MemoryTooSmall(
-            f"{describe_bytes(me.memory_bytes)} do not hold one block ({describe_bytes(me.block_bytes)}) and one "
-            f"session's cache ({describe_bytes(session_bytes)}); give --memory {needed} or more"
-        )
-    settled = hosting(me, span)
-    if settled.cache_tokens < model.session_tokens * len(span):
-        needed = describe_bytes(len(span) * (me.block_bytes + session_bytes))
-        raise MemoryTooSmall(
-            f"{describe_bytes(me.memory_bytes)} do not hold blocks {span} and one session's cache; "
-            f"give --memory {needed} or more, or fewer --blocks"
-        )
-    return settled
-
-
-def hosting(me: NodeView, span: Span) -> NodeView:
-    """``me`` with the blocks of ``span`` and all the cache that its memory leaves, none of it in use."""
-    tokens = max(0, cache_tokens(me.memory_bytes, me.block_bytes, me.token_bytes, len(span)))
-    return replace(me, span=span, target=None, cache_tokens=tokens, free_tokens=tokens)
