@@ -93,6 +93,7 @@ class LocalNetwork:
     """Length of the sessions by which a node's room is given."""
     nodes: dict[str, LocalNode] = field(default_factory=dict)
     handlers: dict[tuple[str, str], Callable[[Stream], None]] = field(default_factory=dict)
+    """What starts serving a stream, by peer and protocol; filled by ``LocalPeer.serve``."""
     announced: dict[str, NodeView] = field(default_factory=dict)
     """What nodes of the caller's own say of themselves."""
     lag: dict[tuple[str, str], float] = field(default_factory=dict)

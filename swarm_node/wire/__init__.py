@@ -5,7 +5,7 @@ A node and a client both speak it; it knows neither of them."""
 from __future__ import annotations
 
 from swarm_node.wire.about import check_model
-from swarm_node.wire.ask import answer_to, ask, asking
+from swarm_node.wire.ask import answer_to, ask, asking, open_stream
 from swarm_node.wire.card import ModelCard
 from swarm_node.wire.dtypes import PLAIN, DtypeLike, dtype_name, dtype_named, token_bytes, wire_named
 from swarm_node.wire.frames import end_stream, error_of, failed, receive_message, send_message
@@ -82,6 +82,7 @@ __all__ = [
     "is_decode",
     "keys_within",
     "more_keys",
+    "open_stream",
     "receive_message",
     "send_message",
     "token_bytes",
