@@ -17,6 +17,7 @@ import torch
 from routing.span import Span
 from swarm_node.compute import Row, SequenceCache
 from swarm_node.model import Footprint, Quant
+from swarm_node.wire import DtypeLike
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("hollow_node.py")))
 """What LocalSwarm runs as a node of it."""
@@ -46,7 +47,7 @@ class HollowModel:
     def fingerprint(self) -> str:
         return self.name
 
-    def resolve_dtype(self, name: str) -> torch.dtype:
+    def resolve_dtype(self, given: DtypeLike) -> torch.dtype:
         return torch.float32
 
     def footprint(self, dtype: torch.dtype, quant: Quant) -> Footprint:

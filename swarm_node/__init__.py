@@ -24,7 +24,7 @@ __all__ = ["AutoSwarmModelForCausalLM", "SwarmModel"]
 def __getattr__(name: str) -> Any:
     """Import the public classes when they are first used: transformers takes seconds, and --help should not."""
     if name in __all__:
-        from swarm_node.generate import model as remote_model
+        from swarm_node import generate
 
-        return getattr(remote_model, name)
+        return getattr(generate, name)
     raise AttributeError(f"module 'swarm_node' has no attribute '{name}'")

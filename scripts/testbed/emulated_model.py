@@ -13,6 +13,7 @@ from routing.span import Span
 from swarm_node.model import Footprint, Quant
 from swarm_node.model.settings import WIRE_VERSION
 from swarm_node.settings import SESSION_TOKENS
+from swarm_node.wire import DtypeLike
 from testbed.emulated_gpu import HIDDEN_SIZE, ROW_TOKENS, EmulatedBlocks, EmulatedGpu
 
 
@@ -79,7 +80,7 @@ class EmulatedModel:
     def context_length(self) -> int | None:
         return self.card.context_length
 
-    def resolve_dtype(self, name: str) -> torch.dtype:
+    def resolve_dtype(self, given: DtypeLike) -> torch.dtype:
         """What blocks count would not be exact in less than float32."""
         return torch.float32
 

@@ -13,7 +13,7 @@ from swarm_node.compute.cache import Row, SequenceCache
 from swarm_node.compute.loading import fetch_span, load_span
 from swarm_node.compute.span import BlockSpan
 from swarm_node.model import Footprint, ModelSource, Quant
-from swarm_node.wire import ModelCard
+from swarm_node.wire import DtypeLike, ModelCard
 
 
 class HostedBlocks(Protocol):
@@ -37,7 +37,7 @@ class HostedBlocks(Protocol):
 class HostedModel(ModelCard, Protocol):
     """A model whose blocks can be loaded here. All of it may block for disk and network: call it in a thread."""
 
-    def resolve_dtype(self, name: str) -> torch.dtype: ...
+    def resolve_dtype(self, given: DtypeLike) -> torch.dtype: ...
 
     def footprint(self, dtype: torch.dtype, quant: Quant) -> Footprint: ...
 

@@ -22,7 +22,7 @@ from swarm_node.generate.head import share_head
 from swarm_node.generate.hooks import Guessing
 from swarm_node.generate.settings import CLIENT_TIMEOUT_SECONDS
 from swarm_node.model import ModelSource, load_ends, remote_blocks
-from swarm_node.wire import wire_named
+from swarm_node.wire import DtypeLike, wire_named
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +44,20 @@ class AutoSwarmModelForCausalLM:
         model: str,
         *,
         initial_peers: Sequence[str],
-        dtype: str = "auto",
+        dtype: DtypeLike = None,
+        torch_dtype: DtypeLike = None,
         revision: str | None = None,
         timeout: float = CLIENT_TIMEOUT_SECONDS,
         notice: Callable[[str], None] = log.warning,
         speculate: bool = True,
         draft_model: str | None = None,
-        wire_dtype: str = "auto",
+        wire_dtype: DtypeLike = "auto",
         device: str = "cpu",
     ) -> SwarmModel:
         """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
 
+        ``dtype``: of the part of the model here, by what transformers takes: ``torch.bfloat16``, ``"bfloat16"``, or
+        ``"auto"``, the one the model was saved in, as without it. ``torch_dtype`` is transformers' older name of it.
         ``timeout``: seconds to wait for missing blocks or a free place before a call fails. ``notice`` is told, one
         line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``draft_model``, a directory or
         Hub id of a small model of the same tokens, runs here and guesses where that pays. ``wire_dtype``: in which
@@ -66,7 +69,7 @@ class AutoSwarmModelForCausalLM:
         return connect(
             source,
             initial_peers,
-            dtype=dtype,
+            dtype=torch_dtype if dtype is None else dtype,
             timeout=timeout,
             notice=notice,
             speculate=speculate,
@@ -80,21 +83,21 @@ def connect(
     source: ModelSource,
     initial_peers: Sequence[str],
     *,
-    dtype: str,
+    dtype: DtypeLike,
     timeout: float,
     notice: Callable[[str], None],
     speculate: bool = True,
     draft_model: str | None = None,
-    wire_dtype: str = "auto",
+    wire_dtype: DtypeLike = "auto",
     device: str = "cpu",
 ) -> SwarmModel:
     """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
-    wire = wire_named(wire_dtype)
+    wire, own = wire_named(wire_dtype), source.resolve_dtype(dtype)
     device = chosen_device(device)
     draft = load_draft(draft_model, source, device) if draft_model is not None else None
     bridge = Bridge(source, initial_peers, timeout, notice, wire)
     try:
-        ends = load_ends(source, dtype=source.resolve_dtype(dtype), device=device)
+        ends = load_ends(source, dtype=own, device=device)
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
         ends.__class__ = kind
         assert isinstance(ends, SwarmModel)

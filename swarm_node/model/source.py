@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
-from routing.errors import ModelError, ModelNotFound, ModelUnsupported, UsageError
+from routing.errors import ModelError, ModelNotFound, ModelUnsupported
 from swarm_node.model.files import CONFIG, ModelFiles, open_files
 from swarm_node.model.fingerprint import fingerprint
 from swarm_node.model.footprint import BlockShapes, Footprint, probe
@@ -18,7 +18,7 @@ from swarm_node.model.quant import Quant
 from swarm_node.model.quiet import quiet
 from swarm_node.model.settings import HUB_READERS
 from swarm_node.model.shards import Shard, read_shard, shard_files
-from swarm_node.wire import PLAIN
+from swarm_node.wire import DtypeLike, dtype_named
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
 
@@ -82,13 +82,9 @@ class ModelSource:
         """Memory per block and per cached token and block; the largest block counts."""
         return self.shapes.footprint(dtype, quant)
 
-    def resolve_dtype(self, name: str) -> torch.dtype:
-        """``auto`` is the dtype the model was saved in. Raises UsageError for a name that is none of the choices."""
-        if name == "auto":
-            return self.dtype
-        if name not in PLAIN:
-            raise UsageError(f"dtype '{name}' is unknown; choose one of auto, {', '.join(PLAIN)}")
-        return PLAIN[name]
+    def resolve_dtype(self, given: DtypeLike) -> torch.dtype:
+        """Auto is the dtype the model was saved in. Raises UsageError for one that is none of the choices."""
+        return dtype_named(given) or self.dtype
 
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """None if the model comes without one. Raises ModelError if it has one that cannot be read."""

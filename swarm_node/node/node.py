@@ -32,7 +32,7 @@ from swarm_node.node.settings import DRAIN_SECONDS
 from swarm_node.node.view import OwnView
 from swarm_node.settings import session_tokens
 from swarm_node.tasks import in_thread
-from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, check_model, dtype_name
+from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, DtypeLike, check_model, dtype_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class NodeOptions:
     new_swarm: bool = False
     host: str = "0.0.0.0"
     port: int = 0
-    dtype: str = "auto"
+    dtype: DtypeLike = "auto"
     quant: Quant = Quant.NONE
     device: str = "auto"
     share_prefixes: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 from swarm_node.wire.about import check_model
 from swarm_node.wire.ask import answer_to, ask, asking, open_stream
 from swarm_node.wire.card import ModelCard
-from swarm_node.wire.dtypes import PLAIN, dtype_name, token_bytes, wire_named
+from swarm_node.wire.dtypes import PLAIN, DtypeLike, dtype_name, dtype_named, token_bytes, wire_named
 from swarm_node.wire.frames import end_stream, error_of, failed, receive_message, send_message
 from swarm_node.wire.messages import (
     HOP_PROTOCOL,
@@ -48,6 +48,7 @@ __all__ = [
     "Beginning",
     "Close",
     "Description",
+    "DtypeLike",
     "Failed",
     "Message",
     "ModelCard",
@@ -74,6 +75,7 @@ __all__ = [
     "check_model",
     "common_tokens",
     "dtype_name",
+    "dtype_named",
     "end_stream",
     "error_of",
     "failed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as functional
@@ -12,6 +13,9 @@ from swarm_node.wire.messages import DtypeName, WireDtype
 from swarm_node.wire.settings import WIRE_SCALED
 
 PLAIN: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+DtypeLike = str | torch.dtype | None
+"""As transformers takes it: a dtype, its name, or ``auto``, which None stands for too."""
 
 _SCALE = torch.bfloat16
 """Of scales: its range is that of float32, and levels are rounded against the scale as it is sent."""
@@ -25,13 +29,27 @@ def dtype_name(dtype: torch.dtype) -> DtypeName:
     raise ProtocolError(f"{dtype} does not travel; use float32, bfloat16 or float16")
 
 
-def wire_named(name: str) -> WireDtype | None:
-    """What a user asks for: ``auto`` (None) is the dtype of the hidden states. Raises UsageError for another name."""
-    if name == "auto":
+def dtype_named(given: DtypeLike) -> torch.dtype | None:
+    """What a user asks to compute in; None for auto. Raises UsageError for one that is none of the choices."""
+    return _chosen("dtype", given, PLAIN)
+
+
+def wire_named(given: DtypeLike) -> WireDtype | None:
+    """What a user asks hidden states to travel in; None for auto, their own. Raises UsageError for another."""
+    choices = {**PLAIN, "int8": torch.int8}
+    chosen = _chosen("wire dtype", given, choices)
+    names = {dtype: name for name, dtype in choices.items()}
+    return names[chosen] if chosen is not None else None  # type: ignore[return-value]
+
+
+def _chosen(what: str, given: DtypeLike, choices: Mapping[str, torch.dtype]) -> torch.dtype | None:
+    """None for auto. Names are those of torch's attributes, as in transformers: ``half`` is one of float16."""
+    if given is None or given == "auto":
         return None
-    if name not in (*PLAIN, "int8"):
-        raise UsageError(f"wire dtype '{name}' is unknown; choose one of auto, {', '.join(PLAIN)}, int8")
-    return name  # type: ignore[return-value]
+    dtype = getattr(torch, given.removeprefix("torch."), None) if isinstance(given, str) else given
+    if not isinstance(dtype, torch.dtype) or dtype not in choices.values():
+        raise UsageError(f"{what} '{given}' is unknown; choose one of auto, {', '.join(choices)}")
+    return dtype
 
 
 def token_bytes(hidden_size: int, wire: WireDtype) -> int:

@@ -13,10 +13,11 @@ from dht import Stream
 from routing.errors import CacheFull, ProtocolError, SwarmError
 from swarm_node.client.hop import HopState, HopStream
 from swarm_node.client.round_trips import RoundTrips
+from swarm_node.testing import LocalNetwork
 from swarm_node.wire.frames import receive_message, send_message
 from swarm_node.wire.messages import SESSION_PROTOCOL, Failed, Message, Open, Opened, Ping, Pong, Queued, Room, Wait
 from tests.routing.nodes import node
-from tests.swarm_node.loopback import LocalPeer, Net, in_swarm, opening, waiting_since
+from tests.swarm_node.tiny_swarm import in_swarm, opening, waiting_since
 
 Answer = Callable[[Stream, Message], Awaitable[None]]
 REFUSAL = Failed(code="cache-full", message="full again", free_tokens=7)
@@ -25,20 +26,14 @@ REFUSAL = Failed(code="cache-full", message="full again", free_tokens=7)
 def at_node(answer: Answer, main: Callable[[HopStream, HopStream, trio.Nursery], Awaitable[None]]) -> None:
     """Run ``main`` with a stream to be opened at once and one in line, both to a node that answers so to each frame."""
 
-    async def swarm(net: Net) -> None:
+    async def swarm(net: LocalNetwork) -> None:
         async def serve(stream: Stream) -> None:
-            try:
-                while True:
-                    message, _ = await receive_message(stream)
-                    await (send_message(stream, Pong(steps=0)) if message == Ping() else answer(stream, message))
-            except SwarmError:
-                stream.close()
+            while True:
+                message, _ = await receive_message(stream)
+                await (send_message(stream, Pong(steps=0)) if message == Ping() else answer(stream, message))
 
-        async def start(stream: Stream) -> None:
-            net.nursery.start_soon(serve, stream)
-
-        net.handlers["odd", SESSION_PROTOCOL] = start
-        peer: Any = LocalPeer(net, "client")
+        await net.nursery.start(net.peer("odd").serve, SESSION_PROTOCOL, serve)
+        peer: Any = net.peer("client")
         view, trips = node("odd", 0, 4), RoundTrips()
         line = HopStream(peer, view, trips, waiting_since(time.time()))
         await main(HopStream(peer, view, trips), line, net.nursery)

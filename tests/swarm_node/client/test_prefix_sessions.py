@@ -11,10 +11,11 @@ import trio.testing
 
 from routing import Span
 from swarm_node.client.client import SwarmClient
+from swarm_node.testing import LocalNetwork, LocalNode, ask, hear, run_step, say
 from swarm_node.wire.frames import send_message
 from swarm_node.wire.messages import Close, Failed, NextHop, Opened, Ping, Pong, Queued, Room, Step
 from swarm_node.wire.prefix import more_keys
-from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, run_step, say, waiting_since
+from tests.swarm_node.tiny_swarm import TOKENS, in_swarm, opening, waiting_since
 from tests.swarm_node.watched import ALL, Start, alone, assert_close, random_hidden
 
 FIRST = random_hidden(200)
@@ -31,7 +32,7 @@ async def converse(client: SwarmClient, hidden: torch.Tensor, keep: int = 1) -> 
     return output
 
 
-async def both_turns(net: Net, client: SwarmClient, *nodes: Here) -> torch.Tensor:
+async def both_turns(net: LocalNetwork, client: SwarmClient, *nodes: LocalNode) -> torch.Tensor:
     """The second turn of a conversation, in a session of its own."""
     await converse(client, FIRST)
     for node in nodes:
@@ -42,7 +43,7 @@ async def both_turns(net: Net, client: SwarmClient, *nodes: Here) -> torch.Tenso
 def test_the_second_turn_of_a_chat_sends_only_what_is_new(start: Start) -> None:
     front, back, whole = start("front", Span(0, 2)), start("back", Span(2, 4)), start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         nodes = [await net.node("front", front, SESSIONS), await net.node("back", back, SESSIONS)]
         output = await both_turns(net, net.client("alice"), *nodes)
         assert_close(output, alone(whole._blocks, SECOND)[-5:])
@@ -55,7 +56,7 @@ def test_the_second_turn_of_a_chat_sends_only_what_is_new(start: Start) -> None:
 def test_hops_that_hold_less_are_sent_more_and_all_agree(start: Start) -> None:
     front, back, whole = start("front", Span(0, 2)), start("back", Span(2, 4)), start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         client = net.client("alice")
         first = await net.node("front", front, SESSIONS)
         gone = await net.node("gone", start("gone", Span(2, 4)), SESSIONS)
@@ -72,7 +73,7 @@ def test_hops_that_hold_less_are_sent_more_and_all_agree(start: Start) -> None:
 def test_the_answers_own_tokens_are_reused_too(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", whole, SESSIONS)
         client = net.client("alice")
         session = client.open_session(300)
@@ -91,7 +92,7 @@ def test_the_answers_own_tokens_are_reused_too(start: Start) -> None:
 def test_tokens_whose_output_is_wanted_are_computed_again(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", whole, SESSIONS)
         client = net.client("alice")
         await converse(client, FIRST[:128])
@@ -109,7 +110,7 @@ def test_a_session_that_was_rolled_back_leaves_what_it_held_in_the_end(start: St
     whole = start("whole", ALL)
     other = torch.cat([FIRST[:100], random_hidden(100, seed=2)])
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", whole, SESSIONS)
         client = net.client("alice")
         session = client.open_session(300)
@@ -129,7 +130,7 @@ def test_a_session_that_was_rolled_back_leaves_what_it_held_in_the_end(start: St
 def test_another_client_gets_nothing_unless_the_operator_says_so(start: Start, shares: bool, computed: int) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", whole, SESSIONS, share_prefixes=shares)
         await converse(net.client("alice"), FIRST)
         await net.until(lambda: node.engine.running == 0)
@@ -141,7 +142,7 @@ def test_another_client_gets_nothing_unless_the_operator_says_so(start: Start, s
 
 
 def test_a_stranger_who_names_anothers_beginning_is_told_nothing_of_it(start: Start) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", start("whole", ALL), SESSIONS)
         await converse(net.client("alice"), FIRST)
         await net.until(lambda: node.engine.running == 0)
@@ -155,7 +156,7 @@ def test_a_stranger_who_names_anothers_beginning_is_told_nothing_of_it(start: St
 
 
 def test_a_hop_that_hears_of_the_end_after_the_next_one_does_not_take_that_for_a_death(start: Start) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front = await net.node("front", start("front", Span(0, 2)), SESSIONS)
         back = await net.node("back", start("back", Span(2, 4)), SESSIONS)
         first = opening(1, 300, Span(0, 2)).model_copy(update={"next": NextHop(peer_id="back", addresses=[])})
@@ -176,7 +177,7 @@ def test_a_hop_that_hears_of_the_end_after_the_next_one_does_not_take_that_for_a
 
 
 def test_keys_that_are_cut_short_are_refused(start: Start) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", start("whole", ALL), SESSIONS)
         named = opening(1, 300).model_copy(update={"prefix_keys": b"short"})
         _stream, answer = await ask(net, "whole", named)
@@ -188,7 +189,7 @@ def test_keys_that_are_cut_short_are_refused(start: Start) -> None:
 def test_a_session_in_line_may_go_on_where_the_one_before_it_ended(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", whole, 300 // TOKENS + 1)
         client = net.client("alice")
         first = client.open_session(300)
@@ -208,7 +209,7 @@ def test_a_session_in_line_may_go_on_where_the_one_before_it_ended(start: Start)
 
 
 def test_room_that_a_session_holds_only_while_it_borrows_is_offered_to_those_in_line(start: Start) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("whole", start("whole", ALL), 300 // TOKENS + 1)
         client = net.client("alice")
         await converse(client, FIRST)

@@ -18,9 +18,10 @@ from swarm_node.client.client import SwarmClient
 from swarm_node.client.session import Session
 from swarm_node.client.step import SessionStep
 from swarm_node.client.together import step_together
+from swarm_node.testing import LocalNetwork, LocalNode, ask, hear, run_step, say
 from swarm_node.wire.frames import receive_message, send_message
 from swarm_node.wire.messages import Close, Failed, Opened, Ping, Pong, Result, ResultBeside, Step, StepBeside
-from tests.swarm_node.loopback import TOKENS, Here, Net, ask, hear, in_swarm, opening, run_step, say
+from tests.swarm_node.tiny_swarm import TOKENS, in_swarm, opening
 from tests.swarm_node.watched import ALL, WIDTH, Start, Watched, alone, assert_close, gate_shut, random_hidden
 
 TEXTS = [random_hidden(6 + index, seed=index) for index in range(4)]
@@ -50,7 +51,7 @@ def assert_all_right(outputs: Sequence[torch.Tensor], whole: Watched) -> None:
 def test_sessions_on_one_chain_run_as_one_batch_at_every_hop(start: Start) -> None:
     front, back, whole = start("front", Span(0, 2)), start("back", Span(2, 4)), start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("front", front, 4)
         await net.node("back", back, 4)
         sessions = await prompted(net.client("alice"))
@@ -64,7 +65,7 @@ def test_sessions_on_one_chain_run_as_one_batch_at_every_hop(start: Start) -> No
 def test_sessions_on_different_chains_step_together_too(start: Start) -> None:
     one, other = start("one", ALL), start("other", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("one", one, 2)
         await net.node("other", other, 2)
         sessions = await prompted(net.client("alice"))
@@ -78,7 +79,7 @@ def test_sessions_on_different_chains_step_together_too(start: Start) -> None:
 def test_a_session_that_a_node_has_lost_goes_on_elsewhere_and_the_others_stay(start: Start) -> None:
     one, other = start("one", ALL), start("other", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("one", one, 4)
         sessions = await prompted(net.client("alice"))
         await net.node("other", other, 1)
@@ -95,7 +96,7 @@ def test_a_session_that_a_node_has_lost_goes_on_elsewhere_and_the_others_stay(st
 def test_if_the_session_that_carries_the_frame_ends_the_others_step_on_their_own(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", whole, 5)
         client = net.client("alice")
         sessions = await prompted(client)
@@ -120,7 +121,7 @@ def test_if_the_session_that_carries_the_frame_ends_the_others_step_on_their_own
 def test_when_their_node_dies_all_go_on_at_another(start: Start) -> None:
     one, other = start("one", ALL), start("other", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("one", one, 4)
         notices: list[str] = []
         sessions = await prompted(net.client("alice", notices))
@@ -132,7 +133,7 @@ def test_when_their_node_dies_all_go_on_at_another(start: Start) -> None:
     in_swarm(main)
 
 
-async def two_sessions(net: Net, whole: Watched) -> tuple[Here, Stream, Stream]:
+async def two_sessions(net: LocalNetwork, whole: Watched) -> tuple[LocalNode, Stream, Stream]:
     """Of one client at one node: sessions 1 and 2."""
     node = await net.node("whole", whole, 2)
     (first, _), (second, _) = await ask(net, "whole", opening(1)), await ask(net, "whole", opening(2))
@@ -146,7 +147,7 @@ def beside(number: int, tokens: int = 1) -> StepBeside:
 def test_a_frame_of_two_sessions_is_answered_in_one(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         _node, stream, _other = await two_sessions(net, whole)
         step = Step(number=7, position=0, tokens=2, keep=1, dtype="float32", beside=[beside(2, tokens=3)])
         await send_message(stream, step, torch.cat([TEXTS[0][:2], TEXTS[1][:3]]))
@@ -159,7 +160,7 @@ def test_a_frame_of_two_sessions_is_answered_in_one(start: Start) -> None:
 
 
 def test_nobody_steps_beside_a_strangers_session(start: Start) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", start("whole", ALL), 2)
         victim, _ = await ask(net, "whole", opening(1), client="alice")
         stream, answer = await ask(net, "whole", opening(2), client="mallory")
@@ -176,7 +177,7 @@ def test_nobody_steps_beside_a_strangers_session(start: Start) -> None:
 def test_a_session_that_has_ended_is_left_out_of_the_answer(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", whole, 2)
         stream, _ = await ask(net, "whole", opening(1))
         step = Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2)])
@@ -189,7 +190,7 @@ def test_a_session_that_has_ended_is_left_out_of_the_answer(start: Start) -> Non
 
 
 def test_a_session_steps_once_in_a_frame(start: Start) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", start("whole", ALL), 2)
         stream, _ = await ask(net, "whole", opening(1))
         await send_message(
@@ -204,7 +205,7 @@ def test_a_session_steps_once_in_a_frame(start: Start) -> None:
 def test_a_session_takes_in_no_more_beside_others_than_on_its_own(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         _node, stream, _other = await two_sessions(net, whole)
         async with gate_shut(whole):
             step = Step(number=0, position=0, tokens=1, keep=1, dtype="float32", beside=[beside(2, tokens=TOKENS)])
@@ -219,7 +220,7 @@ def test_a_session_takes_in_no_more_beside_others_than_on_its_own(start: Start) 
 def test_what_came_beside_a_session_that_ended_does_not_wait_for_ever(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node, stream, other = await two_sessions(net, whole)
         async with gate_shut(whole):
             for number in range(2):
@@ -254,7 +255,7 @@ async def first_steps(client: SwarmClient, whole: Watched) -> None:
 def test_calls_that_want_all_of_a_node_together_do_not_wait_for_each_others_places(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", whole, 4)
         async with trio.open_nursery() as nursery:
             for name in ("alice", "bob", "carol"):
@@ -267,7 +268,7 @@ def test_calls_that_want_all_of_a_node_together_do_not_wait_for_each_others_plac
 def test_a_call_that_never_gets_all_its_places_leaves_them_to_others(start: Start) -> None:
     whole = start("whole", ALL)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("whole", whole, 2)
 
         async def greedy() -> None:

@@ -18,8 +18,9 @@ from swarm_node.client.client import SwarmClient
 from swarm_node.compute.loading import load_span
 from swarm_node.compute.span import BlockSpan
 from swarm_node.model.source import ModelSource
+from swarm_node.testing import LocalNetwork, LocalNode, run_step
 from tests.models import make_model
-from tests.swarm_node.loopback import TOKENS, Here, Net, close, hidden_states, in_swarm, open_chain, run_step
+from tests.swarm_node.tiny_swarm import TOKENS, close, hidden_states, in_swarm, open_chain
 from tests.swarm_node.watched import ALL, alone, assert_close
 
 FRONT, BACK = Span(0, 2), Span(2, 4)
@@ -44,7 +45,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return Loaded(tmp_path_factory.mktemp("llama"))
 
 
-async def nodes(net: Net, loaded: Loaded, **sessions: int) -> list[Here]:
+async def nodes(net: LocalNetwork, loaded: Loaded, **sessions: int) -> list[LocalNode]:
     """Nodes with room for so many sessions. ``front…`` and ``back…`` host half of the model, others all of it."""
     made = []
     for name, count in sessions.items():
@@ -65,7 +66,7 @@ async def take_turn(name: str, client: SwarmClient, served: list[str]) -> None:
 
 
 def test_sessions_are_served_in_the_order_in_which_they_began_to_wait(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front, back = await nodes(net, loaded, front=1, back=1)
         holding = await open_chain(net.client("holder"))
         served: list[str] = []
@@ -82,7 +83,7 @@ def test_sessions_are_served_in_the_order_in_which_they_began_to_wait(loaded: Lo
 
 
 def test_sessions_that_reach_the_nodes_of_a_chain_in_opposite_order_do_not_block_each_other(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front, back = await nodes(net, loaded, front=1, back=1)
         net.lag = {("one", "back"): 0.1, ("two", "front"): 0.1}
         holding = await open_chain(net.client("holder"))
@@ -103,7 +104,7 @@ def test_sessions_that_reach_the_nodes_of_a_chain_in_opposite_order_do_not_block
 
 
 def test_a_session_takes_whichever_chain_is_free_first_and_leaves_the_other_lines(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         whole, front, back = await nodes(net, loaded, whole=1, front=1, back=1)
         holder = net.client("holder")
         held = [await open_chain(holder), await open_chain(holder)]
@@ -126,7 +127,7 @@ def test_a_session_takes_whichever_chain_is_free_first_and_leaves_the_other_line
 def test_a_client_that_gives_up_while_it_thinks_again_keeps_no_chain(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         one, other = await nodes(net, loaded, one=1, other=1)
         client = net.client("hesitant")
         better = trio.Event()
@@ -150,7 +151,7 @@ def test_a_client_that_gives_up_while_it_thinks_again_keeps_no_chain(
 
 
 def test_a_client_that_gives_up_does_not_hold_up_the_others(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         (node,) = await nodes(net, loaded, whole=1)
         holding = await open_chain(net.client("holder"))
         served: list[str] = []
@@ -168,7 +169,7 @@ def test_a_client_that_gives_up_does_not_hold_up_the_others(loaded: Loaded) -> N
 
 
 def test_a_node_that_dies_or_leaves_while_a_session_waits_for_it_is_left_out(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         one, two, three = await nodes(net, loaded, one=1, two=1, three=1)
         holder = net.client("holder")
         held = {route(chain)[0]: chain for chain in [await open_chain(holder) for _ in range(3)]}
@@ -193,7 +194,7 @@ def test_a_node_that_dies_or_leaves_while_a_session_waits_for_it_is_left_out(loa
 
 
 def test_when_the_last_node_of_a_block_dies_the_blocks_are_named(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front, back = await nodes(net, loaded, front=1, back=1)
         await open_chain(net.client("holder"))
         async with trio.open_nursery() as nursery:
@@ -210,7 +211,7 @@ def test_when_the_last_node_of_a_block_dies_the_blocks_are_named(loaded: Loaded)
 
 
 def test_a_wait_that_takes_too_long_ends_and_leaves_nothing_behind(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front, back = await nodes(net, loaded, front=1, back=1)
         holding = await open_chain(net.client("holder"))
         notices: list[str] = []
@@ -228,7 +229,7 @@ def test_a_wait_that_takes_too_long_ends_and_leaves_nothing_behind(loaded: Loade
 def test_who_waits_is_told_how_many_are_before_it(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.05)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         (node,) = await nodes(net, loaded, whole=1)
         holding = await open_chain(net.client("holder"))
         notices: dict[str, list[str]] = {"first": [], "second": []}
@@ -249,7 +250,7 @@ def test_who_waits_is_told_how_many_are_before_it(loaded: Loaded, monkeypatch: p
 
 
 def test_waiting_asks_nobody_anything_again(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front, back = await nodes(net, loaded, front=1, back=1)
         holding = await open_chain(net.client("holder"))
         async with trio.open_nursery() as nursery:
@@ -270,7 +271,7 @@ def test_a_node_that_joins_meanwhile_is_found(loaded: Loaded, monkeypatch: pytes
     monkeypatch.setattr(waiting, "WAITING_SNAPSHOT_SECONDS", 0.1)
     monkeypatch.setattr(waiting, "SNAPSHOT_SECONDS", 0.0)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         front, back = await nodes(net, loaded, front=1, back=2)
         await open_chain(net.client("holder"))
         chains: list[Chain] = []
@@ -288,7 +289,7 @@ def test_a_node_that_joins_meanwhile_is_found(loaded: Loaded, monkeypatch: pytes
 
 
 def test_a_client_with_an_old_view_takes_the_next_chain_when_it_is_refused(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await nodes(net, loaded, one=1, two=1)
         late = net.client("late")
         await late.chains.snapshot()
@@ -310,7 +311,7 @@ def test_a_client_with_an_old_view_takes_the_next_chain_when_it_is_refused(loade
 
 
 def test_the_sessions_of_one_client_do_not_take_the_same_room(loaded: Loaded) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await nodes(net, loaded, one=1, two=1, three=1)
         client = net.client("client")
         chains: list[Chain] = []
@@ -330,7 +331,7 @@ def test_the_sessions_of_one_client_do_not_take_the_same_room(loaded: Loaded) ->
 def test_a_crowd_gets_its_answers_through_few_nodes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "SNAPSHOT_SECONDS", 0.5)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         made = await nodes(net, loaded, front=1, back=1, front_too=1, back_too=1)
         right: list[int] = []
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported, NotADecoder, UsageError
 from swarm_node.model.footprint import Footprint, probe
 from swarm_node.model.source import ModelSource
+from swarm_node.wire import DtypeLike
 from tests.models import ALSO, CONTEXT, EXACT, HYBRID, make_config, make_model
 
 
@@ -92,12 +94,22 @@ def test_hidden_states_are_as_wide_as_the_blocks_not_as_the_embeddings(tmp_path:
     assert source.hidden_size == 48
 
 
-def test_dtypes_are_taken_by_name(llama: Path) -> None:
-    source = _open(llama)
-    assert source.resolve_dtype("auto") is torch.float32
-    assert source.resolve_dtype("bfloat16") is torch.bfloat16
-    with pytest.raises(UsageError, match="dtype 'int4' is unknown; choose one of auto, float32"):
-        source.resolve_dtype("int4")
+@pytest.mark.parametrize("given", [torch.bfloat16, "bfloat16", "torch.bfloat16"])
+def test_dtypes_are_taken_as_torch_and_transformers_write_them(llama: Path, given: DtypeLike) -> None:
+    assert _open(llama).resolve_dtype(given) is torch.bfloat16
+    assert _open(llama).resolve_dtype("half") is torch.float16
+
+
+@pytest.mark.parametrize("given", ["auto", None])
+def test_the_dtype_of_itself_is_the_one_the_model_was_saved_in(llama: Path, given: DtypeLike) -> None:
+    assert _open(llama).resolve_dtype(given) is torch.float32
+
+
+@pytest.mark.parametrize("given", ["int4", "int8", "nn", torch.float64, 16])
+def test_a_dtype_that_is_none_of_the_choices_is_refused_in_one_line(llama: Path, given: Any) -> None:
+    with pytest.raises(UsageError) as refused:
+        _open(llama).resolve_dtype(given)
+    assert str(refused.value) == f"dtype '{given}' is unknown; choose one of auto, float32, bfloat16, float16"
 
 
 # --- fingerprint

@@ -10,27 +10,17 @@ import trio
 from routing import Span
 from swarm_node.compute.span import BlockSpan
 from swarm_node.settings import DECODE_TOKENS_MAX
+from swarm_node.testing import LocalNetwork, ask, hear, say
 from swarm_node.wire.frames import send_message
 from swarm_node.wire.messages import Close, Failed, Opened, Ping, Pong, Queued, Room, Step
-from tests.swarm_node.loopback import (
-    BLOCKS,
-    TOKENS,
-    Net,
-    ask,
-    hear,
-    hidden_states,
-    in_swarm,
-    opening,
-    say,
-    waiting_since,
-)
+from tests.swarm_node.tiny_swarm import BLOCKS, TOKENS, hidden_states, in_swarm, opening, waiting_since
 from tests.swarm_node.watched import Watched, gate_shut
 
 NEED = TOKENS * BLOCKS
 
 
 def test_sessions_in_line_are_served_in_the_order_in_which_they_came(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=1)
         running, answer = await ask(net, "a", opening(0))
         assert answer == Opened()
@@ -53,7 +43,7 @@ def test_sessions_in_line_are_served_in_the_order_in_which_they_came(blocks: Blo
 
 
 def test_who_has_waited_longer_elsewhere_is_served_first(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("a", blocks, sessions=1)
         running, _ = await ask(net, "a", opening(0))
         now = time.time()
@@ -68,7 +58,7 @@ def test_who_has_waited_longer_elsewhere_is_served_first(blocks: BlockSpan) -> N
 
 
 def test_a_newcomer_cannot_overtake_those_in_line(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=2)
         running, _ = await ask(net, "a", opening(0))
         large, _ = await ask(net, "a", waiting_since(time.time(), 2 * TOKENS))
@@ -89,7 +79,7 @@ def test_a_newcomer_cannot_overtake_those_in_line(blocks: BlockSpan) -> None:
 def test_room_set_aside_for_a_client_that_goes_is_the_next_ones_at_once(
     blocks: BlockSpan, farewell: Close | None
 ) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("a", blocks, sessions=1)
         running, _ = await ask(net, "a", opening(0))
         first, _ = await ask(net, "a", waiting_since(time.time()))
@@ -109,7 +99,7 @@ def test_room_set_aside_for_a_client_that_goes_is_the_next_ones_at_once(
 def test_a_client_that_falls_silent_loses_its_place(blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swarm_node.node.line.SESSION_SILENCE_SECONDS", 0.05)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=1)
         _running, _ = await ask(net, "a", opening(0))
         silent, _ = await ask(net, "a", waiting_since(time.time()))
@@ -125,7 +115,7 @@ def test_an_offer_that_is_not_taken_goes_to_the_next_and_comes_again(
 ) -> None:
     monkeypatch.setattr("routing.line.OFFER_SECONDS", 0.05)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("a", blocks, sessions=1)
         running, _ = await ask(net, "a", opening(0))
         hesitant, _ = await ask(net, "a", waiting_since(time.time()))
@@ -142,7 +132,7 @@ def test_an_offer_that_is_not_taken_goes_to_the_next_and_comes_again(
 
 
 def test_room_is_offered_only_when_the_batch_that_uses_it_has_ended(watched: Watched) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", watched, sessions=1)
         running, _ = await ask(net, "a", opening(0))
         line, _ = await ask(net, "a", waiting_since(time.time()))
@@ -160,7 +150,7 @@ def test_room_is_offered_only_when_the_batch_that_uses_it_has_ended(watched: Wat
 
 
 def test_a_leaving_node_sends_those_in_line_away_at_once(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=1)
         async with trio.open_nursery() as nursery:
             running, _ = await ask(net, "a", opening(0))
@@ -177,7 +167,7 @@ def test_a_leaving_node_sends_those_in_line_away_at_once(blocks: BlockSpan) -> N
 
 
 def test_a_node_that_serves_other_blocks_sends_away_who_waits_for_the_old_ones(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=1)
         running, _ = await ask(net, "a", opening(0))
         gone, _ = await ask(net, "a", waiting_since(time.time()))
@@ -196,7 +186,7 @@ def test_a_node_that_serves_other_blocks_sends_away_who_waits_for_the_old_ones(b
 
 
 def test_a_session_that_could_never_fit_is_not_let_into_the_line(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=1)
         _, answer = await ask(net, "a", waiting_since(time.time(), TOKENS + 1))
         assert isinstance(answer, Failed) and "never" in answer.message
@@ -208,7 +198,7 @@ def test_a_session_that_could_never_fit_is_not_let_into_the_line(blocks: BlockSp
 def test_a_line_has_an_end(blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swarm_node.node.line.LINE_LENGTH", 1)
 
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         await net.node("a", blocks, sessions=1)
         _running, _ = await ask(net, "a", opening(0))
         _line, answer = await ask(net, "a", waiting_since(time.time()))
@@ -220,7 +210,7 @@ def test_a_line_has_an_end(blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_node_counts_the_jobs_that_come_and_how_long_they_are(blocks: BlockSpan) -> None:
-    async def main(net: Net) -> None:
+    async def main(net: LocalNetwork) -> None:
         node = await net.node("a", blocks, sessions=4)
         tokens = DECODE_TOKENS_MAX + 1
         stream, _ = await ask(net, "a", opening(0, 2 * TOKENS, Span(0, 2)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from routing.errors import UsageError
 from swarm_node.client.session import History
-from swarm_node.wire.dtypes import decode, encode, token_bytes, wire_named
+from swarm_node.wire.dtypes import DtypeLike, decode, encode, token_bytes, wire_named
 from swarm_node.wire.messages import WireDtype
 from swarm_node.wire.settings import PREFIX_TOKENS, WIRE_SCALED
 
@@ -56,9 +56,16 @@ def test_a_rounded_state_arrives_as_it_was_rounded(wire: WireDtype) -> None:
     assert torch.equal(carried(hidden, wire), hidden.to(getattr(torch, wire)))
 
 
-def test_a_format_that_there_is_not_is_refused() -> None:
+@pytest.mark.parametrize("given", ["int4", "fp16", torch.float64, torch.uint8])
+def test_a_format_that_there_is_not_is_refused(given: DtypeLike) -> None:
     with pytest.raises(UsageError, match="choose one of auto, float32, bfloat16, float16, int8"):
-        wire_named("int4")
+        wire_named(given)
+
+
+def test_a_format_is_given_as_torch_and_transformers_write_it() -> None:
+    assert wire_named(torch.bfloat16) == wire_named("torch.bfloat16") == wire_named("bfloat16") == "bfloat16"
+    assert wire_named(torch.int8) == wire_named("int8") == "int8"
+    assert wire_named("auto") is wire_named(None) is None
 
 
 def test_what_was_computed_from_other_numbers_has_another_name() -> None:
