@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import trio
+from typer import Argument
 
+from bench import program
 from dht import Directory, Identity, Peer, open_peer
 from routing import NodeState, NodeView, Span
 from routing.errors import NetworkError
@@ -47,7 +48,7 @@ class Swarm:
         for first in range(0, self.nodes, PEERS_PER_PROCESS):
             count = min(PEERS_PER_PROCESS, self.nodes - first)
             process = await trio.lowlevel.open_process(
-                [sys.executable, __file__, str(first), str(count), str(self._folder), *self._initial_peers],
+                program("announcing_nodes", first, count, self._folder, *self._initial_peers),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(self._folder)},
@@ -221,6 +222,6 @@ def _view(peer: Peer, number: int) -> NodeView:
     )
 
 
-if __name__ == "__main__":
-    first, count, folder = sys.argv[1:4]
-    trio.run(serve, range(int(first), int(first) + int(count)), Path(folder), sys.argv[4:])
+def main(first: int, count: int, folder: Path, initial_peers: Annotated[list[str] | None, Argument()] = None) -> None:
+    """Some of a swarm's nodes, as one process."""
+    trio.run(serve, range(first, first + count), folder, initial_peers or [])

@@ -1,8 +1,8 @@
 """What a swarm does when servers vanish, come and go, and when more jobs come.
 
-    python scripts/bench_churn.py [--swarms 200] [--days 3] [--rates 20] [--apart 0] [--out build/bench_churn]
+    python scripts/bench churn [--swarms 200] [--days 3] [--rates 20] [--apart 0] [--out build/bench_churn]
 
-*vanish*: random swarms as in bench_convergence are where a central planner would place them, and 30% of the servers
+*vanish*: random swarms as in bench convergence are where a central planner would place them, and 30% of the servers
 crash at once; other 30% are drawn until blocks go missing that the memory of those left suffices for. Measured: the
 time until all blocks are served again, less the loading time, as nodes announce themselves now and twice as often.
 *day*: about 40 servers are there at a time for a day; each stays for a heavy-tailed time (lognormal, median 2 h, mean
@@ -20,22 +20,17 @@ Written: vanish.csv, day.csv, rate.csv, churn.png.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any, TypeVar
 
-import matplotlib
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import track
 
+from bench.harness import Out, Results, Workers, console, in_processes
 from churn.day import Day, day
 from churn.member import Pace
 from churn.rate import Doubled, double
@@ -55,9 +50,7 @@ PACES = (
 """As nodes have it, and twice as often."""
 MEMORY_FACTORS = (1.5, 3.0, 6.0)
 GOAL_SECONDS = 3 * ANNOUNCE_SECONDS
-
-console = Console()
-Result = TypeVar("Result", Vanished, Day, Doubled)
+Result = TypeVar("Result", Vanished, Doubled)
 
 
 def main(
@@ -67,50 +60,40 @@ def main(
     rates: Annotated[int, typer.Option(min=0, help="Random swarms whose rate doubles.")] = 20,
     apart: Annotated[float, typer.Option(min=0, max=1, help="Share of the pairs that never reach each other.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the first one of each.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_churn"),
+    workers: Workers = 1,
+    out: Out = Path("build/bench_churn"),
 ) -> None:
     """Measure, print and write the results."""
-    out.mkdir(parents=True, exist_ok=True)
+    written = Results(out)
     factors = [MEMORY_FACTORS[number % len(MEMORY_FACTORS)] for number in range(days)]
-    with ProcessPoolExecutor(workers) as pool:
-        vanished = [
-            _measured(
-                pool,
+    seeds = [range(seed, seed + count) for count in (swarms, rates, days)]
+    vanished = [
+        _found(
+            in_processes(
+                workers,
                 f"vanish, announced every {pace.announce:g} s",
-                vanish,
-                range(seed, seed + swarms),
-                pace=pace,
-                apart=apart,
+                partial(vanish, pace=pace, apart=apart),
+                seeds[0],
             )
-            for pace in PACES
-        ]
-        doubled = _measured(pool, "rate", double, range(seed, seed + rates))
-        spent = _measured(pool, "day", day, range(seed, seed + days), factors, hours=hours, apart=apart)
-    for name, results in (("vanish", list(chain(*vanished))), ("day", spent), ("rate", doubled)):
-        _write(results, out / f"{name}.csv")
+        )
+        for pace in PACES
+    ]
+    doubled = _found(in_processes(workers, "rate", double, seeds[1]))
+    spent = in_processes(workers, "day", partial(day, hours=hours, apart=apart), seeds[2], factors)
+    written.write_rows("vanish", list(chain(*vanished)))
+    written.write_rows("day", spent)
+    written.write_rows("rate", doubled)
     for some in vanished:
         _tell_vanished(some, swarms)
     for one in spent:
         _tell_day(one)
     _tell_doubled(doubled)
-    _plot(vanished, spent, doubled, out / "churn.png")
+    with written.plot("churn", (14, 4), columns=3) as panels:
+        _plot(vanished, spent, doubled, panels)
 
 
-def _measured(
-    pool: ProcessPoolExecutor, what: str, measure: Callable[..., Result | None], *cases: Sequence[Any], **fixed: Any
-) -> list[Result]:
-    """What ``measure`` finds for each case, if anything."""
-    found = pool.map(partial(measure, **fixed), *cases)
-    return [one for one in track(found, what, len(cases[0]), console=console) if one is not None]
-
-
-def _write(results: Sequence[Any], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        if results:
-            writer = csv.DictWriter(file, [field.name for field in fields(results[0])])
-            writer.writeheader()
-            writer.writerows(asdict(result) for result in results)
+def _found(results: Sequence[Result | None]) -> list[Result]:
+    return [one for one in results if one is not None]
 
 
 def _tell_vanished(results: list[Vanished], swarms: int) -> None:
@@ -170,11 +153,8 @@ def _spread(ratios: Iterable[float]) -> str:
     return f"median {median(found):.3f}, worst {max(found):.3f}"
 
 
-def _plot(vanished: list[list[Vanished]], spent: list[Day], doubled: list[Doubled], path: Path) -> None:
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(14, 4), layout="constrained")
+def _plot(vanished: list[list[Vanished]], spent: list[Day], doubled: list[Doubled], panels: Any) -> None:
+    left, middle, right = panels
     for pace, some in zip(PACES, vanished, strict=True):
         times = sorted(one.covered for one in some)
         left.plot(times, _shares(times), label=f"announced every {pace.announce:g} s")
@@ -191,13 +171,8 @@ def _plot(vanished: list[list[Vanished]], spent: list[Day], doubled: list[Double
         right.plot(ratios, _shares(ratios), label=label)
     right.set(xlabel="response time / central plan's, rate doubled", ylabel="share of swarms", xlim=(0.9, 2))
     right.legend()
-    figure.savefig(path, dpi=150)
 
 
 def _shares(values: Sequence[float]) -> Any:
     """Up to which share of the values each of them reaches, if they are sorted."""
     return (np.arange(len(values)) + 1) / max(len(values), 1)
-
-
-if __name__ == "__main__":
-    typer.run(main)

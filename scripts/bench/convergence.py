@@ -1,6 +1,6 @@
 """How close servers that decide for themselves come to a central plan, and how many moves that takes.
 
-    python scripts/bench_convergence.py [--swarms 200] [--out build/bench_convergence]
+    python scripts/bench convergence [--swarms 200] [--out build/bench_convergence]
 
 Random swarms of 5 to 60 unlike servers join one after the other. Each sees the others as they were when it last read
 the directory (up to 30 s ago) and as they last announced themselves before that (every 10 s, one announcement in twenty
@@ -12,25 +12,17 @@ convergence.png; printed: the response time reached, as a ratio to that of GBP-C
 
 from __future__ import annotations
 
-import csv
-import random
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Annotated
 
-import matplotlib
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import track
 
-from routing.cluster import ModelShape, Server, hosted_blocks, total_rate
-from routing.gbp_cr import gbp_cr
-from routing.gca import gca
-from routing.moves import Move, Placed, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
+from bench.drawn_swarm import DrawnSwarm
+from bench.harness import Out, Results, Workers, console, in_processes
+from routing.moves import Move, Placed, expected_reserve, forecast, join, move_for_speed, plan_for, plan_seconds
 from routing.reserve import Plan, choose_reserve
 from routing.settings import TURN_SECONDS
 from routing.span import Span
@@ -41,8 +33,6 @@ JOIN_SECONDS = 30.0
 SETTLE_SECONDS = 300.0
 """After the last move; then everybody has seen it."""
 LONGEST_SECONDS = 48 * 3600.0
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,41 +56,15 @@ class Result:
     rested: bool
 
 
-def draw_server(draw: random.Random, number: int) -> Server:
-    """A machine such as people have: a GPU of 8 to 80 GB, some of it in use, on a home's or a campus's network."""
-    return Server(
-        f"server{number}",
-        draw.choice([8, 12, 16, 24, 24, 40, 48, 80]) * 1e9 * draw.uniform(0.6, 0.95),
-        draw.uniform(0.02, 0.3),
-        draw.choice([0.05, 0.1, 0.1, 0.2, 0.3]) * draw.uniform(0.8, 1.2),
-    )
-
-
-def best_rate(servers: Sequence[Server], model: ModelShape) -> float:
-    """About as many jobs per second as these servers can serve, however they are placed."""
-    placements = (gbp_cr(servers, model, reserve) for reserve in (1, 2, 4, 8, 16))
-    return max(total_rate(gca(servers, model, placement.spans)) for placement in placements)
-
-
-class Swarm:
-    """Servers, where each has been since it joined, and the clock."""
+class Swarm(DrawnSwarm):
+    """Where each server has been since it joined, and the clock."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        draw = self.random
-        self.model = ModelShape(draw.choice([24, 32, 40, 60, 80]), 1e9, draw.choice([0.03e9, 0.1e9]))
-        self.servers = self._servers()
-        while sum(hosted_blocks(server, self.model, 2) for server in self.servers) < 1.05 * self.model.blocks:
-            self.servers = self._servers()
-        self.load = draw.choice([0.1, 0.3, 0.5, 0.7])
-        self.arrival_rate = self.load * best_rate(self.servers, self.model)
+        super().__init__(seed)
         self.members: list[int] = []
         self.since: list[list[tuple[float, Span]]] = [[] for _ in self.servers]
         """(time, span) for every time a server began to load."""
         self.now = 0.0
-
-    def _servers(self) -> tuple[Server, ...]:
-        return tuple(draw_server(self.random, number) for number in range(self.random.randint(5, 60)))
 
     def seen_by(self, reader: int | None) -> Placed:
         """The members as ``reader`` sees them; None sees everything as it is."""
@@ -207,17 +171,14 @@ class Growth:
         mover = swarm.random.choice([member for member in swarm.members if member not in self.settled])
         seen = swarm.seen_by(mover)
         joined_at = swarm.joined_at()
-        if growing(joined_at, swarm.now) and self.plan is not None and forecast(seen).seconds < float("inf"):
-            return
-        lasts = plan_seconds(joined_at, swarm.now)
-        decision = decide(seen, swarm.members.index(mover), self.plan, LOAD_SECONDS, lasts)
+        decision = move_for_speed(seen, swarm.members.index(mover), self.plan, joined_at, LOAD_SECONDS, swarm.now)
         if isinstance(decision, Move) and swarm.may_leave(mover, decision.span):
             before = _uncovered(swarm)
             swarm.since[mover].append((swarm.now, decision.span))
             self.uncovered += max(0, _uncovered(swarm) - before)
             self.moves, self.last_move = self.moves + 1, swarm.now
             self.settled.clear()
-        elif lasts == float("inf") and swarm.now - self.last_move > SETTLE_SECONDS:
+        elif plan_seconds(joined_at, swarm.now) == float("inf") and swarm.now - self.last_move > SETTLE_SECONDS:
             self.settled.add(mover)
 
 
@@ -233,18 +194,13 @@ def _uncovered(swarm: Swarm) -> int:
 def main(
     swarms: Annotated[int, typer.Option(min=1, help="Random swarms.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the first one.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_convergence"),
+    workers: Workers = 2,
+    out: Out = Path("build/bench_convergence"),
 ) -> None:
     """Measure, print and write the results."""
-    out.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers) as pool:
-        found = pool.map(converge, range(seed, seed + swarms))
-        results = list(track(found, "swarms", swarms, console=console))
-    with (out / "swarms.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in results)
+    written = Results(out)
+    results = in_processes(workers, "swarms", converge, range(seed, seed + swarms))
+    written.write_rows("swarms", results)
     for what in ("joined", "reached"):
         ratios = [getattr(result, what) for result in results]
         median, p90, p95 = np.percentile(ratios, [50, 90, 95], method="higher")
@@ -254,22 +210,10 @@ def main(
         f"{max(result.moves for result in results):.2f}; blocks uncovered: {sum(r.uncovered for r in results)}; "
         f"at rest: {sum(result.rested for result in results)} of {len(results)}"
     )
-    _plot(results, out / "convergence.png")
-
-
-def _plot(results: list[Result], path: Path) -> None:
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    share = np.arange(1, len(results) + 1) / len(results)
-    for what, label in (("joined", "after joining"), ("reached", "at rest")):
-        axes.plot(sorted(getattr(result, what) for result in results), share, label=label)
-    axes.set(xlabel="response time / central plan's", ylabel="share of swarms", xlim=(0.9, 1.5))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    with written.plot("convergence", (6, 4)) as axes:
+        share = np.arange(1, len(results) + 1) / len(results)
+        for what, label in (("joined", "after joining"), ("reached", "at rest")):
+            axes.plot(sorted(getattr(result, what) for result in results), share, label=label)
+        axes.set(xlabel="response time / central plan's", ylabel="share of swarms", xlim=(0.9, 1.5))
+        axes.grid(alpha=0.3)
+        axes.legend()

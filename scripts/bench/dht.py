@@ -1,6 +1,6 @@
 """How fast a client reads a swarm's directory, and what nodes pay to keep it, from ten nodes to a hundred.
 
-    python scripts/bench_dht.py [--nodes 10 --nodes 25 --nodes 50 --nodes 100] [--seconds 24] [--out build/bench_dht]
+    python scripts/bench dht [--nodes 10 --nodes 25 --nodes 50 --nodes 100] [--seconds 24] [--out build/bench_dht]
 
 Real peers on loopback, each with a libp2p daemon of its own, announce records as nodes do. Once they have all done so,
 the swarm rests for a record's life. Then fresh clients join and read; then the nodes announce for a while with nobody
@@ -18,23 +18,21 @@ machine than of the directory.
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
-import matplotlib
 import numpy as np
 import trio
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from bench.announcing_nodes import MODEL, Swarm, open_swarm
+from bench.harness import Out, Results, console, show
 from dht import Directory
-from directory_swarm import MODEL, Swarm, open_swarm
 from process_counters import children, cpu_seconds, moved, sockets
 from swarm_node.settings import RECORD_SECONDS
 
@@ -43,8 +41,6 @@ CLIENTS, REPEATS = 5, 4
 READ_SECONDS = 5.0
 FULL_SECONDS = 30.0
 """For a client to see all nodes."""
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,30 +199,23 @@ def _p95(values: Sequence[float]) -> float:
 def main(
     nodes: Annotated[list[int], typer.Option(min=2, help="Node counts.")] = [10, 25, 50, 100],  # noqa: B006
     seconds: Annotated[float, typer.Option(min=6, help="Each of the two measurements per count.")] = 24.0,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_dht"),
+    out: Out = Path("build/bench_dht"),
 ) -> None:
     """Measure, print and write the results."""
-    out.mkdir(parents=True, exist_ok=True)
+    written = Results(out)
     results: list[Result] = []
     for count in sorted(nodes):
         results.append(trio.run(run_swarm, count, seconds))
-        write(results, out / "directory.csv")
-        plot(results, out / "directory.png")
-    console.print(_table(results))
+        written.write_rows("directory", results)
+        with written.plot("directory", (10, 4), columns=2) as panels:
+            plot(results, panels)
+    tell(results)
     console.print(f"{os.cpu_count()} cores; written to {out}")
 
 
-def write(results: Sequence[Result], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in results)
-
-
-def _table(results: Sequence[Result]) -> Table:
+def tell(results: Sequence[Result]) -> None:
     """Node counts side by side: a row per figure fits any terminal."""
-    table = Table("", *(f"{result.nodes} nodes" for result in results), box=None)
-    rows = {
+    rows: dict[str, Callable[[Result], str]] = {
         "client joins, ms": lambda result: f"{result.join * 1e3:.0f}",
         "first full snapshot, ms": lambda result: f"{result.first * 1e3:.0f}",
         "later snapshots, ms (P95)": lambda result: f"{result.read * 1e3:.0f} ({result.read_p95 * 1e3:.0f})",
@@ -242,16 +231,16 @@ def _table(results: Sequence[Result]) -> Table:
         "connections that ended": lambda result: f"{result.ended}",
         "load average": lambda result: f"{result.load:.1f}",
     }
-    for what, text in rows.items():
-        table.add_row(what, *map(text, results))
-    return table
+
+    def cell(what: str, result: Result) -> str:
+        return rows[what](result)
+
+    by_count = [(f"{result.nodes} nodes", partial(cell, result=result)) for result in results]
+    show(rows, ("", str), *by_count)
 
 
-def plot(results: Sequence[Result], path: Path) -> None:
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, (times, traffic) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+def plot(results: Sequence[Result], panels: Any) -> None:
+    times, traffic = panels
     nodes = [result.nodes for result in results]
     for name, label in (
         ("join", "client joins"),
@@ -271,8 +260,3 @@ def plot(results: Sequence[Result], path: Path) -> None:
     for axes in (times, traffic):
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=150)
-
-
-if __name__ == "__main__":
-    typer.run(main)

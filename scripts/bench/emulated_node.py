@@ -1,36 +1,32 @@
-"""``swarm node`` for the hollow model: the same process, with blocks that do nothing."""
+"""A node with blocks at a pace, for LocalSwarm to run in place of ``swarm node``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import torch
-import trio
 import typer
 
-from cli import logs, options
-from cli.errors import reported
-from cli.node import run_node
-from cli.node_view import show_node
-from hollow_model import HollowModel
+from cli import options
+from emulation.model import token_paced
+from emulation.node import serve
 from routing.span import Span
-from swarm_node.node import Node, NodeOptions
+from swarm_node.node import NodeOptions
 
 
 def main(
     model: options.Model,
+    token_seconds: Annotated[float, typer.Option()],
     blocks: Annotated[str, typer.Option()],
     identity: Annotated[Path, typer.Option()],
     host: Annotated[str, typer.Option()],
     initial_peers: options.InitialPeers = None,
     new_swarm: Annotated[bool, typer.Option("--new-swarm")] = False,
 ) -> None:
-    """Serve some hollow blocks; the options are those of ``swarm node``."""
-    logs.configure(debug=False)
-    with reported(debug=False), show_node() as show:
-        torch.set_num_threads(1)
-        wanted = NodeOptions(
+    """Serve some emulated blocks; beside --token-seconds the options are those of ``swarm node``."""
+    serve(
+        token_paced(token_seconds),
+        NodeOptions(
             identity=identity,
             blocks=Span.parse(blocks),
             memory_bytes=2**30,
@@ -38,9 +34,5 @@ def main(
             new_swarm=new_swarm,
             host=host,
             device="cpu",
-        )
-        trio.run(run_node, Node(wanted, lambda: HollowModel.named(model), show))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+        ),
+    )

@@ -1,6 +1,6 @@
 """What a GPU makes of our blocks, beside transformers with the same weights on it.
 
-    python scripts/bench_gpu.py [--shape 8b] [--layers 8] [--dtype bfloat16] [--out build/bench_gpu]
+    python scripts/bench gpu [--shape 8b] [--layers 8] [--dtype bfloat16] [--out build/bench_gpu]
 
 The model is a Llama of that shape and so many blocks, with random weights made on the GPU. First steps of the blocks
 alone: a decode step adds one token to each of several sessions of one length, and both sides get hidden states on the
@@ -11,9 +11,8 @@ the GPU too and whose blocks are in a node process on loopback. Written: results
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,13 +20,11 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from bench_generate import Case, Ratio, compare, together
-from bench_generate import show as show_ratios
-from bench_model import environment, make_llama, random_ids
+from bench.decoding import Case, Ratio, compare, show_ratios, together
+from bench.harness import Out, Results, console, show
+from bench.llama import make_llama, random_ids
 from routing import Span
 from swarm_node.compute import Row
 from swarm_node.compute.loading import load_span
@@ -47,8 +44,6 @@ PROMPT_TOKENS = 2048
 GENERATED = (1, 16)
 PROMPT_TOKENS_GENERATED = 128
 NEW_TOKENS = 64
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,48 +162,29 @@ def generate(directory: Path, layers: int, dtype: str, device: str) -> list[Rati
             return compare(cases, dtype, runs=3)
 
 
-def show(timings: list[Timing]) -> None:
-    table = Table("sessions × tokens", "weights", "ms", "transformers, ms", "ratio", "floor, ms")
-    for line in timings:
-        other = line.transformers
-        ratio = "" if other is None else f"{other / line.swarm:.2f}"
-        table.add_row(
-            line.what,
-            line.weights,
-            f"{line.swarm:.2f}",
-            "" if other is None else f"{other:.2f}",
-            ratio,
-            f"{line.floor:.2f}" if line.floor else "",
-        )
-    console.print(table)
-
-
 def main(
     shape: Annotated[str, typer.Option(help=" or ".join(SHAPES))] = "8b",
     layers: Annotated[int, typer.Option(min=1)] = 8,
     dtype: Annotated[str, typer.Option()] = "bfloat16",
     device: Annotated[str, typer.Option()] = "cuda",
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_gpu"),
+    out: Out = Path("build/bench_gpu"),
 ) -> None:
     """Time decode steps and a prompt on a GPU."""
-    setting = {**environment(), "gpu": torch.cuda.get_device_name(device), "shape": shape, "layers": layers}
-    console.print_json(data=setting)
+    results = Results(out, gpu=torch.cuda.get_device_name(device), shape=shape, layers=layers)
     with TemporaryDirectory(prefix="bench-model-") as name:
         layered = {**SHAPES[shape], "num_hidden_layers": layers, "max_position_embeddings": 8192}
         directory = make_llama(Path(name), dtype, layered, device)
         timings = measure(directory, layers, getattr(torch, dtype), device)
         torch.cuda.empty_cache()
         ratios = generate(directory, layers, dtype, device)
-    show(timings)
+    show(
+        timings,
+        ("sessions × tokens", lambda line: line.what),
+        ("weights", lambda line: line.weights),
+        ("ms", lambda line: f"{line.swarm:.2f}"),
+        ("transformers, ms", lambda line: "" if line.transformers is None else f"{line.transformers:.2f}"),
+        ("ratio", lambda line: "" if line.transformers is None else f"{line.transformers / line.swarm:.2f}"),
+        ("floor, ms", lambda line: f"{line.floor:.2f}" if line.floor else ""),
+    )
     show_ratios(ratios)
-    out.mkdir(parents=True, exist_ok=True)
-    results = {
-        "environment": setting,
-        "timings": [asdict(line) for line in timings],
-        "ratios": [asdict(line) for line in ratios],
-    }
-    (out / "results.json").write_text(json.dumps(results, indent=2))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    results.write(timings=timings, ratios=ratios)

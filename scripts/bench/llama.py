@@ -1,21 +1,15 @@
-"""The model that benchmarks run on, made on the spot, and the machine that they run on."""
+"""The model that benchmarks run on, made on the spot."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 32_000
-
-
 HUNDRED_MILLION = {
     "hidden_size": 768,
     "intermediate_size": 2048,
@@ -44,28 +38,3 @@ def random_ids(length: int, seed: int) -> list[int]:
     """A prompt of ``length`` tokens that no other seed shares."""
     generator = torch.Generator().manual_seed(seed)
     return [int(token) for token in torch.randint(3, VOCABULARY, (length,), generator=generator)]
-
-
-def environment() -> dict[str, Any]:
-    """What a figure cannot be understood without."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "commit": commit.stdout.strip() or "none",
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()

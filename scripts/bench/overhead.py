@@ -1,6 +1,6 @@
 """What this project's own code costs for each step of a session at each node, whatever the model.
 
-    python scripts/bench_overhead.py [--steps 3000] [--out build/bench_overhead]
+    python scripts/bench overhead [--steps 3000] [--out build/bench_overhead]
 
 Real node processes on loopback serve blocks that do nothing, so that their processor time is that of reading a frame,
 the engine's turn and sending the frame on; the libp2p daemons are processes of their own and not counted. Steps are of
@@ -10,23 +10,20 @@ one of 200 sessions while the others rest. Linux only. Written: results.json and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Annotated
 
-import matplotlib
 import torch
 import trio
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench_model import environment
-from hollow_model import PROGRAM, HollowModel
+from bench import program
+from bench.harness import Out, Results, console, show
+from emulation.model import token_paced
 from process_counters import cpu_seconds
 from routing import Span
 from swarm_node.client import Session, open_client
@@ -36,8 +33,8 @@ from swarm_node.local_swarm import LocalSwarm
 SESSIONS = (1, 10, 50, 100, 200)
 WARM_STEPS = 100
 """Steps of all sessions together before anything is counted."""
-
-console = Console()
+MODEL = token_paced(0.0)
+PROGRAM = program("emulated_node", "--token-seconds", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ async def run_steps(sessions: Sequence[Session], steps: int, position: int) -> N
     """``steps`` steps of each session, all sessions at once."""
 
     async def run(session: Session) -> None:
-        hidden = torch.zeros(1, HollowModel().hidden_size)
+        hidden = torch.zeros(1, MODEL.hidden_size)
         for number in range(steps):
             await session.step(hidden, position + number, 1)
 
@@ -94,65 +91,44 @@ async def measure(
 
 
 async def measure_chain(addresses: Sequence[str], process_ids: Sequence[int], steps: int) -> list[Cost]:
-    async with open_client(HollowModel(), addresses, timeout=30, notice=console.print) as client:
+    async with open_client(MODEL, addresses, timeout=30, notice=console.print) as client:
         return [await measure("chain of three", client, process_ids, 1, 1, steps)]
 
 
 async def measure_sessions(addresses: Sequence[str], process_ids: Sequence[int], steps: int) -> list[Cost]:
-    async with open_client(HollowModel(), addresses, timeout=30, notice=console.print) as client:
+    async with open_client(MODEL, addresses, timeout=30, notice=console.print) as client:
         costs = [await measure("all step", client, process_ids, count, count, steps) for count in SESSIONS]
         costs.append(await measure("one steps", client, process_ids, SESSIONS[-1], 1, steps))
         return costs
 
 
-def show(costs: Sequence[Cost]) -> None:
-    table = Table("case", "nodes", "open", "stepping", "CPU ms per step and node", "CPU ms of the client", "ms a step")
-    for cost in costs:
-        table.add_row(
-            cost.case,
-            str(cost.nodes),
-            str(cost.open_sessions),
-            str(cost.stepping),
-            f"{cost.node_cpu:.3f}",
-            f"{cost.client_cpu:.3f}",
-            f"{cost.step:.2f}",
-        )
-    console.print(table)
-
-
-def plot(costs: Sequence[Cost], path: Path) -> None:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    shown = [cost for cost in costs if cost.case == "all step"]
-    figure, axes = plt.subplots(layout="constrained")
-    axes.plot([cost.stepping for cost in shown], [cost.node_cpu for cost in shown], "o-")
-    axes.set(xlabel="sessions", ylabel="node's CPU per step, ms", ylim=(0, None))
-    figure.savefig(path, dpi=150)
-
-
 def main(
     steps: Annotated[int, typer.Option(min=200, help="Of all sessions of a case together.")] = 3000,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_overhead"),
+    out: Out = Path("build/bench_overhead"),
 ) -> None:
     """Measure what a step costs beside its computation."""
-    setting = environment()
-    console.print_json(data=setting)
-    out.mkdir(parents=True, exist_ok=True)
+    results = Results(out)
     costs: list[Cost] = []
     for spans, measured in (
         ([Span(0, 1), Span(1, 2), Span(2, 3)], measure_chain),
         ([Span(0, 3)], measure_sessions),
     ):
-        with LocalSwarm(HollowModel().name, program=PROGRAM) as swarm:
+        with LocalSwarm(MODEL.name, program=PROGRAM) as swarm:
             nodes = swarm.start(spans)
             process_ids = [node.process.pid for node in nodes]
             costs += trio.run(partial(measured, [swarm.address], process_ids, steps))
-    results = {"environment": setting, "costs": [asdict(cost) for cost in costs]}
-    (out / "results.json").write_text(json.dumps(results, indent=2))
-    show(costs)
-    plot(costs, out / "sessions.png")
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    results.write(costs=costs)
+    show(
+        costs,
+        ("case", lambda cost: cost.case),
+        ("nodes", lambda cost: f"{cost.nodes}"),
+        ("open", lambda cost: f"{cost.open_sessions}"),
+        ("stepping", lambda cost: f"{cost.stepping}"),
+        ("CPU ms per step and node", lambda cost: f"{cost.node_cpu:.3f}"),
+        ("CPU ms of the client", lambda cost: f"{cost.client_cpu:.3f}"),
+        ("ms a step", lambda cost: f"{cost.step:.2f}"),
+    )
+    with results.plot("sessions") as axes:
+        shown = [cost for cost in costs if cost.case == "all step"]
+        axes.plot([cost.stepping for cost in shown], [cost.node_cpu for cost in shown], "o-")
+        axes.set(xlabel="sessions", ylabel="node's CPU per step, ms", ylim=(0, None))

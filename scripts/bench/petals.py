@@ -1,6 +1,6 @@
 """This project beside Petals: the same model, prompts and machine, in one run.
 
-    python scripts/bench_petals.py [--dtype float32] [--rounds 3] [--petals-env FOLDER] [--out FOLDER]
+    python scripts/bench petals [--dtype float32] [--rounds 3] [--petals-env FOLDER] [--out FOLDER]
 
 A Llama of 30 million numbers is drawn and written once; both projects serve that directory on the loopback interface,
 and every process computes with one thread. A round is transformers alone, a swarm of ours and a swarm of Petals, one
@@ -19,7 +19,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,14 +31,14 @@ from typing import Annotated, Any
 
 import trio
 import typer
-from rich.console import Console
 
+from bench.harness import commit, console, processor
 from petals_side.children import open_children
 from petals_side.installation import default_folder, petals_python
 from petals_side.measuring import CLIENTS, PROMPTS, Load, measure, measure_transformers
 from petals_side.model import BLOCK_PARAMETERS, BLOCKS, HIDDEN, PARAMETERS, VOCABULARY, draw_prompts, write_model
+from petals_side.projects import open_transformers, petals, this_project
 from petals_side.report import Round, compare, plot, table
-from petals_side.sides import open_transformers, petals, this_project
 from routing.errors import SwarmError
 from swarm_node.tasks import sole_error
 from swarm_node.wire import PLAIN
@@ -52,9 +51,6 @@ PACKAGES = ("torch", "transformers", "hivemind", "numpy")
 class Dtype(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
-
-
-console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def main(
@@ -136,31 +132,17 @@ def environment(python: Path, dtype: Dtype) -> dict[str, Any]:
     theirs = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
     return {
         "model": f"Llama of {PARAMETERS / 1e6:.1f}M {dtype}: hidden {HIDDEN}, {BLOCKS} blocks, vocabulary {VOCABULARY}",
-        "machine": f"{_processor()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        "machine": f"{processor()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "threads": "1 in every process",
-        "swarm-node": ", ".join([_commit(), f"Python {platform.python_version()}", *_versions(PACKAGES)]),
+        "swarm-node": ", ".join([_release(), f"Python {platform.python_version()}", *_versions(PACKAGES)]),
         "Petals": ", ".join(f"{name} {release}" for name, release in zip(names, theirs, strict=True)),
         "load average at the start": f"{os.getloadavg()[0]:.2f}",
     }
 
 
+def _release() -> str:
+    return f"commit {commit()}" if commit() else f"release {version('swarm-node')}"
+
+
 def _versions(names: Sequence[str]) -> list[str]:
     return [f"{name} {version(name)}" for name in names]
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _commit() -> str:
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    return f"commit {described.stdout.strip()}" if described.returncode == 0 else f"release {version('swarm-node')}"
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,6 +1,6 @@
 """Time to the first token of a long prompt through three nodes: in frames that follow one another, or all at once.
 
-    python scripts/bench_prefill.py [--tokens 1024] [--runs 5] [--out build/bench_prefill]
+    python scripts/bench prefill [--tokens 1024] [--runs 5] [--out build/bench_prefill]
 
 Real node processes on loopback, whose blocks sleep for each token instead of computing, so that the nodes work at the
 same time as they would on machines of their own. A prompt in frames lets the second node work on the first frame while
@@ -9,8 +9,6 @@ the first works on the second. Written: results.json and first_token.png.
 
 from __future__ import annotations
 
-import json
-import statistics
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,14 +16,13 @@ from time import perf_counter
 from typing import Annotated
 from unittest.mock import patch
 
-import matplotlib
 import torch
 import trio
 import typer
-from rich.console import Console
 
-from bench_model import environment
-from hollow_model import PROGRAM, HollowModel
+from bench import program
+from bench.harness import Out, Results, Runs, Spread, console, in_turns
+from emulation.model import EmulatedModel, token_paced
 from routing import Span
 from swarm_node.client import chain as awaited
 from swarm_node.client import open_client
@@ -35,8 +32,6 @@ from swarm_node.local_swarm import LocalSwarm
 
 NODES = 3
 GOAL = 2.2
-
-console = Console()
 
 
 async def first_token(client: SwarmClient, tokens: int, frame_tokens: int) -> float:
@@ -51,49 +46,35 @@ async def first_token(client: SwarmClient, tokens: int, frame_tokens: int) -> fl
     return seconds
 
 
-async def measure(model: HollowModel, addresses: Sequence[str], tokens: int, runs: int) -> dict[str, list[float]]:
+async def measure(model: EmulatedModel, addresses: Sequence[str], tokens: int, runs: int) -> dict[str, list[float]]:
     """Seconds of each run, in frames and whole, by turns."""
-    found: dict[str, list[float]] = {"in frames": [], "whole": []}
+    frame_tokens = {"in frames": PREFILL_STEP_TOKENS, "whole": tokens}
+    found: dict[str, list[float]] = {name: [] for name in frame_tokens}
     async with open_client(model, addresses, timeout=30, notice=console.print) as client:
-        for turn in range(runs + 1):
-            for name, size in (("in frames", PREFILL_STEP_TOKENS), ("whole", tokens)):
-                seconds = await first_token(client, tokens, size)
-                if turn:
-                    found[name].append(seconds)
+        for turn, name in in_turns(frame_tokens, runs):
+            seconds = await first_token(client, tokens, frame_tokens[name])
+            if turn:
+                found[name].append(seconds)
     return found
-
-
-def plot(seconds: dict[str, list[float]], path: Path) -> None:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(layout="constrained")
-    axes.bar(list(seconds), [statistics.median(each) for each in seconds.values()])
-    axes.set(ylabel="seconds to the first token")
-    figure.savefig(path, dpi=150)
 
 
 def main(
     tokens: Annotated[int, typer.Option(min=2, help="Of the prompt.")] = 1024,
     token_seconds: Annotated[float, typer.Option(help="What a node takes for each.")] = 1e-3,
-    runs: Annotated[int, typer.Option(min=1, help="Turns that count.")] = 5,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_prefill"),
+    runs: Runs = 5,
+    out: Out = Path("build/bench_prefill"),
 ) -> None:
     """Measure what frames that follow one another save."""
-    setting = {**environment(), "tokens": tokens, "token_seconds": token_seconds, "runs": runs}
-    console.print_json(data=setting)
-    out.mkdir(parents=True, exist_ok=True)
-    model = HollowModel(token_seconds)
-    with LocalSwarm(model.name, program=PROGRAM) as swarm:
+    results = Results(out, tokens=tokens, token_seconds=token_seconds, runs=runs)
+    model = token_paced(token_seconds)
+    with LocalSwarm(model.name, program=program("emulated_node", "--token-seconds", token_seconds)) as swarm:
         swarm.start([Span(block, block + 1) for block in range(NODES)])
         seconds = trio.run(partial(measure, model, [swarm.address], tokens, runs))
-    ratios = [whole / framed for whole, framed in zip(seconds["whole"], seconds["in frames"], strict=True)]
-    results = {"environment": setting, "seconds": seconds, "ratio": statistics.median(ratios), "goal": GOAL}
-    (out / "results.json").write_text(json.dumps(results, indent=2))
-    plot(seconds, out / "first_token.png")
-    medians = ", ".join(f"{name} {statistics.median(each):.2f} s" for name, each in seconds.items())
-    console.print(f"first token: {medians}; {results['ratio']:.2f} times as fast in frames (goal {GOAL:g})")
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    ratio = Spread.of_ratios(seconds["whole"], seconds["in frames"]).median
+    results.write(seconds=seconds, ratio=ratio, goal=GOAL)
+    medians = {name: Spread.of(each).median for name, each in seconds.items()}
+    with results.plot("first_token") as axes:
+        axes.bar(list(medians), list(medians.values()))
+        axes.set(ylabel="seconds to the first token")
+    told = ", ".join(f"{name} {median:.2f} s" for name, median in medians.items())
+    console.print(f"first token: {told}; {ratio:.2f} times as fast in frames (goal {GOAL:g})")

@@ -1,6 +1,6 @@
 """Time to the first token of a chat's second turn, in a session of its own, against that of the first turn.
 
-    python scripts/bench_prefix.py [--dtype float32] [--runs 5] [--threads 2] [--out build/bench_prefix]
+    python scripts/bench prefix [--dtype float32] [--runs 5] [--threads 2] [--out build/bench_prefix]
 
 The model is a Llama of 100 million parameters, made here, on real node processes on loopback: one node, and a chain of
 three. A first turn of 1,000 tokens is answered; the second turn is all of that and 20 tokens more. Each turn is a call
@@ -11,21 +11,17 @@ one conversation; each run has conversations of its own. Written: results.json a
 
 from __future__ import annotations
 
-import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import matplotlib
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench_model import environment, make_llama, random_ids
+from bench.harness import Out, Results, Spread, in_turns, judged, show
+from bench.llama import make_llama, random_ids
 from cli.generation import Sampling, run_generation
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
@@ -35,8 +31,7 @@ FIRST_TOKENS = 1000
 ANSWER_TOKENS = 32
 NEW_TOKENS = 20
 GOAL = 0.2
-
-console = Console()
+SAME = "same client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +44,16 @@ class Turns:
     second: list[float]
 
     @property
+    def reuses(self) -> bool:
+        return self.second_by == SAME
+
+    @property
     def ratios(self) -> list[float]:
         return [second / first for first, second in zip(self.first, self.second, strict=True)]
 
     @property
-    def ratio(self) -> float:
-        return statistics.median(self.ratios)
-
-    def told(self) -> dict[str, object]:
-        """For JSON."""
-        return {**asdict(self), "ratio": self.ratio}
+    def ratio(self) -> Spread:
+        return Spread.of(self.ratios)
 
 
 def turn(model: SwarmModel, prompt: Sequence[int], tokens: int) -> tuple[float, list[int]]:
@@ -71,18 +66,16 @@ def turn(model: SwarmModel, prompt: Sequence[int], tokens: int) -> tuple[float, 
 def measure(clients: dict[str, SwarmModel], nodes: int, runs: int) -> list[Turns]:
     """Conversations of the first client, whose second turn comes from each of ``clients`` in turn."""
     first, *_ = clients.values()
-    found = [Turns(nodes, name, [], []) for name in clients]
-    for run in range(runs + 1):
-        for case, (name, second) in enumerate(clients.items()):
-            console.print(f"[dim]{nodes} nodes, run {run}: second turn by the {name}[/dim]")
-            seed = 1000 * nodes + 10 * run + case
-            prompt = random_ids(FIRST_TOKENS, seed)
-            before, answer = turn(first, prompt, ANSWER_TOKENS)
-            after, _ = turn(second, [*prompt, *answer, *random_ids(NEW_TOKENS, seed + 500_000)], 1)
-            if run:  # the first warms everything up
-                found[case].first.append(before)
-                found[case].second.append(after)
-    return found
+    found = {name: Turns(nodes, name, [], []) for name in clients}
+    for run, name in in_turns(clients, runs, f"{nodes} nodes, second by the "):
+        seed = 1000 * nodes + 10 * run + list(clients).index(name)
+        prompt = random_ids(FIRST_TOKENS, seed)
+        before, answer = turn(first, prompt, ANSWER_TOKENS)
+        after, _ = turn(clients[name], [*prompt, *answer, *random_ids(NEW_TOKENS, seed + 500_000)], 1)
+        if run:
+            found[name].first.append(before)
+            found[name].second.append(after)
+    return list(found.values())
 
 
 def measure_all(model: Path, dtype: str, runs: int, threads: int) -> list[Turns]:
@@ -96,62 +89,51 @@ def measure_all(model: Path, dtype: str, runs: int, threads: int) -> list[Turns]
                 return AutoSwarmModelForCausalLM.from_pretrained(str(model), initial_peers=[address], dtype=dtype)
 
             with connect() as same, connect() as other:
-                found += measure({"same client": same, "other client": other}, len(spans), runs)
+                found += measure({SAME: same, "other client": other}, len(spans), runs)
     return found
-
-
-def show(found: Sequence[Turns]) -> None:
-    table = Table("nodes", "second turn by", "first turn, s", "second turn, s", "ratio", "worst", "goal")
-    for turns in found:
-        reuses = turns.second_by == "same client"
-        colour = ("green" if turns.ratio <= GOAL else "red") if reuses else "default"
-        table.add_row(
-            str(turns.nodes),
-            turns.second_by,
-            f"{statistics.median(turns.first):.3f}",
-            f"{statistics.median(turns.second):.3f}",
-            f"[{colour}]{turns.ratio:.3f}[/{colour}]",
-            f"{max(turns.ratios):.3f}",
-            f"{GOAL}" if reuses else "",
-        )
-    console.print(table)
-
-
-def plot(found: Sequence[Turns], path: Path) -> None:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    names = [f"{turns.nodes} {'node' if turns.nodes == 1 else 'nodes'}, {turns.second_by}" for turns in found]
-    axes.barh(names, [turns.ratio for turns in found], color="tab:blue")
-    for name, turns in zip(names, found, strict=True):
-        axes.plot(turns.ratios, [name] * len(turns.ratios), "k.", markersize=4)
-    axes.axvline(GOAL, color="tab:green", label="goal")
-    axes.invert_yaxis()
-    axes.set_xlabel("time to first token, second turn against first")
-    axes.legend()
-    figure.savefig(path, dpi=150)
 
 
 def main(
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     runs: Annotated[int, typer.Option(min=1, help="Conversations of each kind that count.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="Of every process.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_prefix"),
+    out: Out = Path("build/bench_prefix"),
 ) -> None:
     """Compare the two turns of a conversation."""
     torch.set_num_threads(threads)
-    setting = {**environment(), "dtype": dtype, "threads": threads, "runs": runs}
-    setting |= {"first_tokens": FIRST_TOKENS, "answer_tokens": ANSWER_TOKENS, "new_tokens": NEW_TOKENS}
-    console.print_json(data=setting)
-    out.mkdir(parents=True, exist_ok=True)
+    results = Results(
+        out,
+        dtype=dtype,
+        threads=threads,
+        runs=runs,
+        first_tokens=FIRST_TOKENS,
+        answer_tokens=ANSWER_TOKENS,
+        new_tokens=NEW_TOKENS,
+    )
     with TemporaryDirectory(prefix="bench-model-") as directory:
         found = measure_all(make_llama(Path(directory) / "llama", dtype), dtype, runs, threads)
-    results = {"environment": setting, "turns": [turns.told() for turns in found]}
-    (out / "results.json").write_text(json.dumps(results, indent=2))
-    show(found)
-    plot(found, out / "ratios.png")
+    results.write(turns=[{**asdict(turns), "ratio": turns.ratio.median} for turns in found])
+    show(
+        found,
+        ("nodes", lambda turns: f"{turns.nodes}"),
+        ("second turn by", lambda turns: turns.second_by),
+        ("first turn, s", lambda turns: f"{Spread.of(turns.first).median:.3f}"),
+        ("second turn, s", lambda turns: f"{Spread.of(turns.second).median:.3f}"),
+        ("ratio", _ratio),
+        ("worst", lambda turns: f"{turns.ratio.most:.3f}"),
+        ("goal", lambda turns: f"{GOAL}" if turns.reuses else ""),
+    )
+    with results.plot("ratios", (7, 3.5)) as axes:
+        names = [f"{turns.nodes} {'node' if turns.nodes == 1 else 'nodes'}, {turns.second_by}" for turns in found]
+        axes.barh(names, [turns.ratio.median for turns in found], color="tab:blue")
+        for name, turns in zip(names, found, strict=True):
+            axes.plot(turns.ratios, [name] * len(turns.ratios), "k.", markersize=4)
+        axes.axvline(GOAL, color="tab:green", label="goal")
+        axes.invert_yaxis()
+        axes.set_xlabel("time to first token, second turn against first")
+        axes.legend()
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def _ratio(turns: Turns) -> str:
+    text = f"{turns.ratio.median:.3f}"
+    return judged(text, turns.ratio.median <= GOAL) if turns.reuses else text

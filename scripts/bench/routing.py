@@ -1,30 +1,24 @@
 """How long the planning algorithms and the simulator take, from a hundred servers to ten thousand.
 
-    python scripts/bench_routing.py [--out build/bench_routing] [--quick]
+    python scripts/bench routing [--out build/bench_routing] [--quick]
 
-Prints a table and writes growth.png, growth.csv and limits.json. One thread; run it with nothing else running.
+Prints a table and writes growth.png, growth.csv and results.json. One thread; run it with nothing else running.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import platform
 import random
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from bench.harness import Out, Results, Spread, console, show
 from routing import ModelShape, Server, choose_reserve, gbp_cr, gca
 from routing.simulation import build_policy, mean_times, poisson_jobs, simulate
 
@@ -32,8 +26,6 @@ MODEL = ModelShape(blocks=80, block_bytes=1.32e9, cache_bytes=0.11e9)
 RESERVE = 7
 SIZES = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 RUNS = 3
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +71,7 @@ def seconds(action: Callable[[], object], runs: int) -> float:
         started = time.perf_counter()
         action()
         taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+    return Spread.of(taken).median
 
 
 def growth(sizes: Sequence[int], runs: int) -> list[Growth]:
@@ -121,47 +113,28 @@ def limits(quick: bool) -> dict[str, float]:
     return figures
 
 
-def plot(points: Sequence[Growth], path: Path) -> None:
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    for kind in CLUSTERS:
-        for algorithm, style in (("gca", "o-"), ("gbp_cr", "s--")):
-            chosen = [point for point in points if point.cluster == kind]
-            axes.loglog(
-                [point.servers for point in chosen],
-                [getattr(point, algorithm) for point in chosen],
-                style,
-                label=f"{algorithm.upper().replace('_', '-')}, {kind}",
-            )
-    axes.set(xlabel="servers", ylabel="seconds", title=f"{MODEL.blocks} blocks, c = {RESERVE}")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
-
-
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_routing"),
+    out: Out = Path("build/bench_routing"),
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes, one run: to see that it works.")] = False,
 ) -> None:
     """Measure, print and write the results."""
-    out.mkdir(parents=True, exist_ok=True)
+    results = Results(out)
     points = growth(SIZES[:3] if quick else SIZES, 1 if quick else RUNS)
     figures = limits(quick)
-    with (out / "growth.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Growth)])
-        writer.writeheader()
-        writer.writerows(asdict(point) for point in points)
-    environment = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
-    (out / "limits.json").write_text(json.dumps({"environment": environment, "seconds": figures}, indent=2) + "\n")
-    plot(points, out / "growth.png")
-    table = Table("what", "seconds", box=None)
-    for what, taken in figures.items():
-        table.add_row(what, f"{taken:.2f}")
-    console.print(table)
+    results.write_rows("growth", points)
+    results.write(seconds=figures)
+    with results.plot("growth", (6, 4)) as axes:
+        for kind in CLUSTERS:
+            for algorithm, style in (("gca", "o-"), ("gbp_cr", "s--")):
+                chosen = [point for point in points if point.cluster == kind]
+                axes.loglog(
+                    [point.servers for point in chosen],
+                    [getattr(point, algorithm) for point in chosen],
+                    style,
+                    label=f"{algorithm.upper().replace('_', '-')}, {kind}",
+                )
+        axes.set(xlabel="servers", ylabel="seconds", title=f"{MODEL.blocks} blocks, c = {RESERVE}")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    show(figures.items(), ("what", lambda line: line[0]), ("seconds", lambda line: f"{line[1]:.2f}"))
     console.print(f"written to {out}")
-
-
-if __name__ == "__main__":
-    typer.run(main)

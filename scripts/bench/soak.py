@@ -1,6 +1,6 @@
 """A node under load for half an hour: whether it keeps its memory, its sessions and its pace.
 
-    python scripts/bench_soak.py [--minutes 30] [--warm-up 5] [--out build/bench_soak]
+    python scripts/bench soak [--minutes 30] [--warm-up 5] [--out build/bench_soak]
 
 One node serves the Llama of 100 million parameters in little memory to several client processes, whose sessions are
 more than fit: prompts of 16 to 512 tokens, answers of 8 to 64. One session in five is given up in the middle, and every
@@ -11,26 +11,21 @@ are killed, and a minute later no session may be left. Linux only. Written: resu
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import random
-import statistics
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import matplotlib
 import trio
 import typer
-from rich.console import Console
 
-from bench_model import environment, make_llama
-from petals_side.node_memory import processes_of, resident_bytes
+from bench import program
+from bench.harness import Out, Results, Spread, console
+from bench.llama import make_llama
+from process_counters import family, resident_bytes
 from routing import NodeView
 from routing.errors import SwarmError
 from swarm_node.client import open_client
@@ -46,8 +41,6 @@ KILLED_SECONDS = (20.0, 90.0)
 SAMPLE_SECONDS = 10.0
 END_SECONDS = 60.0
 """For the node to notice that its clients are gone."""
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,7 @@ class Soak:
                     while True:
                         await trio.sleep(SAMPLE_SECONDS)
                         view = await self._view(observer)
-                        memory = resident_bytes(processes_of(self._node_process))
+                        memory = resident_bytes(family(self._node_process))
                         seconds = trio.current_time() - began
                         self.samples.append(Sample(seconds, memory, view.running, view.waiting, view.free_tokens))
                         console.print(f"[dim]{seconds:.0f} s: {memory >> 20} MiB, {view.running} running[/dim]")
@@ -124,13 +117,12 @@ class Soak:
     async def _keep_client(self, number: int) -> None:
         """A client, and another when it has been killed."""
         chance = random.Random(number)
-        script = Path(__file__).with_name("soak_client.py")
         for life in count():
             steps = self._files / f"{number}-{life}.txt"
-            asked = map(str, (self._model, self._address, WORKERS, life, steps))
+            client = program("soak_client", self._model, self._address, WORKERS, life, steps)
             with trio.move_on_after(chance.uniform(*KILLED_SECONDS)) as scope:
                 # At the end of its time it is killed: the cancellation of run_process would ask it to end first.
-                await trio.run_process([sys.executable, str(script), *asked], deliver_cancel=_kill, stdin=b"")
+                await trio.run_process(client, deliver_cancel=_kill, stdin=b"")
             if not scope.cancelled_caught:
                 raise SwarmError("a client has ended by itself")
             self.killed += 1
@@ -153,35 +145,23 @@ def findings(soak: Soak, files: Path, seconds: float, warm_up: float) -> Finding
         clients_killed=soak.killed,
         tokens=tokens,
         tokens_per_second=tokens / seconds,
-        decode_median=statistics.median(decodes),
+        decode_median=Spread.of(decodes).median,
         decode_p99=decodes[int(0.99 * len(decodes))],
-        memory_first=round(statistics.median(sample.resident_bytes for sample in warm[:minute])),
-        memory_last=round(statistics.median(sample.resident_bytes for sample in warm[-minute:])),
+        memory_first=round(Spread.of(sample.resident_bytes for sample in warm[:minute]).median),
+        memory_last=round(Spread.of(sample.resident_bytes for sample in warm[-minute:]).median),
         memory_most=max(sample.resident_bytes for sample in warm),
         sessions_left=soak.left.running,
         tokens_left=soak.left.cache_tokens - soak.left.free_tokens,
     )
 
 
-def plot(samples: Sequence[Sample], path: Path) -> None:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(layout="constrained")
-    axes.plot([sample.seconds / 60 for sample in samples], [sample.resident_bytes / 2**20 for sample in samples])
-    axes.set(xlabel="minutes", ylabel="node and daemon, MiB", ylim=(0, None))
-    figure.savefig(path, dpi=150)
-
-
 def main(
     minutes: Annotated[float, typer.Option(min=1)] = 30,
     warm_up: Annotated[float, typer.Option(min=0, help="Minutes that do not count for memory.")] = 5,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_soak"),
+    out: Out = Path("build/bench_soak"),
 ) -> None:
     """Load one node for a while."""
-    setting = environment()
-    console.print_json(data=setting)
-    out.mkdir(parents=True, exist_ok=True)
+    results = Results(out)
     with TemporaryDirectory(prefix="bench-soak-") as directory:
         model, files = make_llama(Path(directory) / "model"), Path(directory) / "steps"
         files.mkdir()
@@ -191,14 +171,10 @@ def main(
             soak = Soak(model, nodes.address, node.process.pid, files, minutes * 60)
             trio.run(soak.run)
         found = findings(soak, files, minutes * 60, warm_up * 60)
-    (out / "results.json").write_text(json.dumps({"environment": setting, **asdict(found)}, indent=2))
-    with (out / "samples.csv").open("w", newline="") as file:
-        rows = csv.DictWriter(file, list(asdict(soak.samples[0])))
-        rows.writeheader()
-        rows.writerows(asdict(sample) for sample in soak.samples)
-    plot(soak.samples, out / "soak.png")
+    results.write(**asdict(found))
+    results.write_rows("samples", soak.samples)
+    with results.plot("soak") as axes:
+        minute = [sample.seconds / 60 for sample in soak.samples]
+        axes.plot(minute, [sample.resident_bytes / 2**20 for sample in soak.samples])
+        axes.set(xlabel="minutes", ylabel="node and daemon, MiB", ylim=(0, None))
     console.print_json(data=asdict(found))
-
-
-if __name__ == "__main__":
-    typer.run(main)

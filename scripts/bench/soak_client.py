@@ -1,6 +1,6 @@
-"""A client of bench_soak: sessions without end, some given up in the middle. A process of its own, so that it can die.
+"""A client of the soak: sessions without end, some given up in the middle. A process of its own, so that it can die.
 
-    python scripts/soak_client.py MODEL ADDRESS WORKERS SEED STEPS
+    python scripts/bench soak_client MODEL ADDRESS WORKERS SEED STEPS
 
 The file STEPS grows by a line for each session: whether it was given up, its tokens, and the seconds of each decode.
 """
@@ -66,7 +66,3 @@ def main(
 ) -> None:
     torch.set_num_threads(1)
     trio.run(serve, model, address, workers, seed, steps)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,6 +1,6 @@
 """What guessing ahead saves where a token's round trip is long, and what it costs where it saves nothing.
 
-    sudo .venv/bin/python scripts/bench_speculation.py [--runs 5] [--new-tokens 64] [--out build/bench_speculation]
+    sudo .venv/bin/python scripts/bench speculation [--runs 5] [--new-tokens 64] [--out build/bench_speculation]
 
 Three node processes hold a third of the blocks each. Client and nodes are on four hosts with 40 ms of round trip
 between any two (namespaces of one machine, see testbed/wan.py; root only, left out without), and then all on loopback.
@@ -13,11 +13,8 @@ The last line is what the way round the ring costs beside delays and computing. 
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -26,16 +23,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import matplotlib
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bare_echo import round_trip
-from bench_model import environment, make_llama, random_ids
+from bench import program
+from bench.harness import Out, Results, Runs, Spread, console, show
+from bench.llama import make_llama, random_ids
+from bench.speculation_client import ANSWERS, SPEC, Answer, Prompt, Spec
+from bench.tcp_echo import round_trip
 from cli.demo import even_spans
 from routing.errors import SwarmError
-from speculation_client import ANSWERS, SPEC, Answer, Prompt, Spec
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model import ModelSource
 from testbed import wan_namespaces
@@ -50,8 +46,6 @@ ONE_WAY_SECONDS = 0.02
 RATE_BITS = 100e6
 REPEATS, DRAWN = "repeats", "does not repeat"
 TEXT = "Return the number of lines in the given string.\nReturn the number of lines in the current file.\nReturn"
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ def ask(network: Network, model: Path, prompts: tuple[Prompt, ...], new_tokens: 
                 swarm.start([span], ("--host", network.address(host)))
         asked, answered = Path(directory) / "spec.json", Path(directory) / "answers.json"
         asked.write_bytes(SPEC.dump_json(Spec(model, swarm.address, prompts, new_tokens, runs, threads=1)))
-        command = [sys.executable, str(Path(__file__).with_name("speculation_client.py")), str(asked), str(answered)]
+        command = program("speculation_client", asked, answered)
         if namespace := network.namespace(CLIENT):
             command = ["ip", "netns", "exec", namespace, *command]
         if subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode:
@@ -126,17 +120,18 @@ def results(model: str, network: str, answers: Sequence[Answer]) -> list[Result]
     for name in dict.fromkeys(answer.prompt for answer in answers):
         of_prompt = [answer for answer in answers if answer.prompt == name]
         plain, guessing = ([one for one in of_prompt if one.guessing is guesses] for guesses in (False, True))
-        ratios = [one.token_seconds / other.token_seconds for one, other in zip(plain, guessing, strict=True)]
+        seconds = [[one.token_seconds for one in some] for some in (plain, guessing)]
+        ratio = Spread.of_ratios(*seconds)
         found.append(
             Result(
                 model=model,
                 network=network,
                 answer=name,
-                plain=1 / statistics.median(one.token_seconds for one in plain),
-                guessing=1 / statistics.median(one.token_seconds for one in guessing),
-                ratio=statistics.median(ratios),
-                worst=min(ratios),
-                tokens_per_round=statistics.median(len(one.token_ids) / one.rounds for one in guessing),
+                plain=1 / Spread.of(seconds[0]).median,
+                guessing=1 / Spread.of(seconds[1]).median,
+                ratio=ratio.median,
+                worst=ratio.least,
+                tokens_per_round=Spread.of(len(one.token_ids) / one.rounds for one in guessing).median,
                 same_text=len({one.token_ids for one in of_prompt}) == 1,
             )
         )
@@ -146,9 +141,9 @@ def results(model: str, network: str, answers: Sequence[Answer]) -> list[Result]
 def ring(model: str, answers: Sequence[Answer], round_trip: float) -> Ring:
     """Of the answers without guesses on the wide area, where bare messages have this ``round_trip``."""
     plain = [answer for answer in answers if not answer.guessing]
-    token = statistics.median(one.token_seconds for one in plain)
-    client = statistics.median(one.token_seconds - one.away_seconds for one in plain)
-    blocks = statistics.median(one.block_seconds for one in plain)
+    token = Spread.of(one.token_seconds for one in plain).median
+    client = Spread.of(one.token_seconds - one.away_seconds for one in plain).median
+    blocks = Spread.of(one.block_seconds for one in plain).median
     links = NODES + 1
     return Ring(model, token, links * ONE_WAY_SECONDS, links * round_trip / 2, blocks, client)
 
@@ -160,52 +155,14 @@ def prompts_of(source: ModelSource, text: str | None) -> tuple[Prompt, ...]:
     return Prompt(REPEATS, ids, sampled=False), Prompt(DRAWN, ids, sampled=True)
 
 
-def show(found: Sequence[Result], rings: Sequence[Ring]) -> None:
-    table = Table("model", "network", "answer", "tokens/s", "guessing", "ratio", "worst", "tokens/round", "same text")
-    for line in found:
-        table.add_row(
-            line.model,
-            line.network,
-            line.answer,
-            f"{line.plain:.1f}",
-            f"{line.guessing:.1f}",
-            f"{line.ratio:.2f}",
-            f"{line.worst:.2f}",
-            f"{line.tokens_per_round:.2f}",
-            "yes" if line.same_text else "NO",
-        )
-    console.print(table)
-    for one in rings:
-        console.print(
-            f"{one.model}: a token takes {one.token * 1e3:.1f} ms; delays {one.delays * 1e3:.0f} ms "
-            f"(bare TCP {one.network * 1e3:.1f} ms), blocks {one.blocks * 1e3:.1f} ms, "
-            f"client {one.client * 1e3:.1f} ms: ratio {one.ratio:.3f} ({one.ratio_to_bare:.3f})"
-        )
-
-
-def plot(found: Sequence[Result], path: Path) -> None:
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(found) + 1.5), layout="constrained")
-    names = [f"{line.model}, {line.network}, {line.answer}" for line in found]
-    axes.barh(names, [line.ratio for line in found])
-    axes.axvline(1.0, color="black", linewidth=1)
-    axes.invert_yaxis()
-    axes.set_xlabel("tokens per second with guesses, of those without")
-    figure.savefig(path, dpi=150)
-
-
 def main(
     model: Annotated[list[str], typer.Option(help="demo, 100M; may be repeated.")] = ["demo", "100M"],  # noqa: B006
-    runs: Annotated[int, typer.Option(min=1, help="Turns that count.")] = 5,
+    runs: Runs = 5,
     new_tokens: Annotated[int, typer.Option(min=16, help="Tokens of each answer.")] = 64,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_speculation"),
+    out: Out = Path("build/bench_speculation"),
 ) -> None:
     """Measure, print and write the results."""
-    out.mkdir(parents=True, exist_ok=True)
-    setting = {**environment(), "threads": 1, "runs": runs, "new_tokens": new_tokens}
-    console.print_json(data=setting)
+    written = Results(out, threads=1, runs=runs, new_tokens=new_tokens)
     found: list[Result] = []
     rings: list[Ring] = []
     bare = 0.0
@@ -229,15 +186,29 @@ def main(
                 found += results(name, kind, answers)
                 if kind != "loopback":
                     rings.append(ring(name, answers, bare))
-                written = {
-                    "environment": setting,
-                    "results": [asdict(line) for line in found],
-                    "rings": [{**asdict(one), "ratio": one.ratio, "ratio_to_bare": one.ratio_to_bare} for one in rings],
-                }
-                (out / "results.json").write_text(json.dumps(written, indent=2))
-    show(found, rings)
-    plot(found, out / "speculation.png")
-
-
-if __name__ == "__main__":
-    typer.run(main)
+                told = [{**asdict(one), "ratio": one.ratio, "ratio_to_bare": one.ratio_to_bare} for one in rings]
+                written.write(results=found, rings=told)
+    show(
+        found,
+        ("model", lambda line: line.model),
+        ("network", lambda line: line.network),
+        ("answer", lambda line: line.answer),
+        ("tokens/s", lambda line: f"{line.plain:.1f}"),
+        ("guessing", lambda line: f"{line.guessing:.1f}"),
+        ("ratio", lambda line: f"{line.ratio:.2f}"),
+        ("worst", lambda line: f"{line.worst:.2f}"),
+        ("tokens/round", lambda line: f"{line.tokens_per_round:.2f}"),
+        ("same text", lambda line: "yes" if line.same_text else "NO"),
+    )
+    for one in rings:
+        console.print(
+            f"{one.model}: a token takes {one.token * 1e3:.1f} ms; delays {one.delays * 1e3:.0f} ms "
+            f"(bare TCP {one.network * 1e3:.1f} ms), blocks {one.blocks * 1e3:.1f} ms, "
+            f"client {one.client * 1e3:.1f} ms: ratio {one.ratio:.3f} ({one.ratio_to_bare:.3f})"
+        )
+    with written.plot("speculation", (8, 0.5 * len(found) + 1.5)) as axes:
+        names = [f"{line.model}, {line.network}, {line.answer}" for line in found]
+        axes.barh(names, [line.ratio for line in found])
+        axes.axvline(1.0, color="black", linewidth=1)
+        axes.invert_yaxis()
+        axes.set_xlabel("tokens per second with guesses, of those without")

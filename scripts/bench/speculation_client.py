@@ -1,6 +1,6 @@
-"""The client of bench_speculation, a process of its own so that it may be on a host of its own.
+"""The client of the benchmark of guessing ahead, a process of its own so that it may be on a host of its own.
 
-    python scripts/speculation_client.py SPEC.json ANSWERS.json
+    python scripts/bench speculation_client SPEC.json ANSWERS.json
 
 The first file holds a Spec; the second gets a list of Answers.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import typer
 from pydantic import TypeAdapter
 from transformers import set_seed
 from transformers.generation.streamers import BaseStreamer
@@ -162,7 +161,3 @@ def main(spec_file: Path, answers_file: Path) -> None:
                     if turn:
                         answers.append(done)
     answers_file.write_bytes(ANSWERS.dump_json(answers))
-
-
-if __name__ == "__main__":
-    typer.run(main)

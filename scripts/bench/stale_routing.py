@@ -1,6 +1,6 @@
 """What it costs that nobody is in charge: clients with old records against an all-knowing dispatcher.
 
-    python scripts/bench_stale_routing.py [--clusters 3] [--jobs 3000] [--out build/bench_stale_routing]
+    python scripts/bench stale_routing [--clusters 3] [--jobs 3000] [--out build/bench_stale_routing]
 
 Fifty clients read the records every 10 to 60 s and follow the protocol of routing/simulation/stale_clients.py; the same
 jobs go to JFFC as arXiv 2604.14993 has it, which knows everything at once and sends no messages. Clusters: the paper's
@@ -18,24 +18,20 @@ mean response time as a ratio to central JFFC. Written: loads.csv, herding.csv, 
 
 from __future__ import annotations
 
-import csv
 import math
 import random
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean
-from typing import Annotated
+from typing import Annotated, Any
 
-import matplotlib
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
-from bench_convergence import draw_server
+from bench.drawn_swarm import draw_server
+from bench.harness import Out, Results, Workers, console, in_processes, show
 from paper.clusters import simulated_cluster
 from paper.inputs import synthetic_rtts
 from paper.settings import ARRIVAL_RATE, FAST_SHARE, HANDLING_SECONDS, SERVERS, SIMULATED_MODEL, WARM_UP
@@ -76,7 +72,6 @@ HABITS = {
     "no doubt": BELIEVING,
     "none": HABITS_OFF,
 }
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,62 +207,63 @@ def main(
     clusters: Annotated[int, typer.Option(min=1, help="Of each of the two kinds.")] = 3,
     jobs: Annotated[int, typer.Option(min=100, help="In each simulation.")] = 3000,
     seed: Annotated[int, typer.Option(help="Of the first cluster.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/bench_stale_routing"),
+    workers: Workers = 1,
+    out: Out = Path("build/bench_stale_routing"),
 ) -> None:
     """Measure, print and write the results."""
-    out.mkdir(parents=True, exist_ok=True)
+    written = Results(out)
     made = [make(number) for make in (paper_cluster, unlike_cluster) for number in range(seed, seed + clusters)]
     cells = [Cell(cluster, load, jobs) for cluster in made for load in LOADS]
     herding = [Cell(cluster, HERDING_LOAD, jobs, AGES) for cluster in (made[0], made[-1])]
-    with ProcessPoolExecutor(workers) as pool:
-        found = list(track(pool.map(compare, cells + herding), "cells", len(cells + herding), console=console))
+    found = in_processes(workers, "cells", compare, cells + herding)
     loads = [result for results in found[: len(cells)] for result in results]
     curve = [result for results in found[len(cells) :] for result in results]
-    for name, rows in (("loads", loads), ("herding", curve)):
-        with (out / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(field.name for field in fields(Result))
-            writer.writerows(astuple(row) for row in rows)
+    written.write_rows("loads", loads)
+    written.write_rows("herding", curve)
     for kind in ("paper", "unlike"):
-        show(f"{kind} clusters: mean (worst) response / central JFFC", [r for r in loads if r.cluster.startswith(kind)])
+        show_loads(f"{kind} clusters: mean (worst) response / central JFFC", of_kind(loads, kind))
     show_curve(curve)
-    plot(loads, curve, out)
+    with written.plot("stale_routing", (10, 7), rows=2, columns=2) as panels:
+        plot(loads, curve, panels)
     console.print(f"written to {out}")
 
 
-def show(title: str, rows: Sequence[Result]) -> None:
-    table = Table("policy", *(f"load {load}" for load in LOADS), "refusals a job at 0.9", title=title)
-    for policy in names(rows):
-        by_load = [[row for row in rows if row.policy == policy and row.load == load] for load in LOADS]
-        ratios = [[row.response for row in chosen] for chosen in by_load]
-        asked = mean(row.refusals for row in by_load[-1]) if by_load[-1] else 0.0
-        cells = (f"{mean(values):.3f} ({max(values):.3f})" if values else "" for values in ratios)
-        table.add_row(policy, *cells, f"{asked:.2f}" if asked else "")
-    console.print(table)
+def of_kind(rows: Sequence[Result], kind: str) -> list[Result]:
+    return [row for row in rows if row.cluster.startswith(kind)]
+
+
+def show_loads(title: str, rows: Sequence[Result]) -> None:
+    def cell(policy: str, load: float) -> str:
+        values = [row.response for row in rows if row.policy == policy and row.load == load]
+        return f"{mean(values):.3f} ({max(values):.3f})" if values else ""
+
+    def refusals(policy: str) -> str:
+        asked = [row.refusals for row in rows if row.policy == policy and row.load == LOADS[-1]]
+        return f"{mean(asked):.2f}" if any(asked) else ""
+
+    by_load = [(f"load {load}", partial(cell, load=load)) for load in LOADS]
+    show(names(rows), ("policy", str), *by_load, ("refusals a job at 0.9", refusals), title=title)
 
 
 def show_curve(rows: Sequence[Result]) -> None:
     for cluster in names(rows, "cluster"):
+
+        def cell(policy: str, age: int, cluster: str = cluster) -> str:
+            row = [row for row in rows if row.cluster == cluster and row.policy == policy][age]
+            return f"{row.response:.3f} ({row.refusals:.2f})"
+
+        by_age = [(f"{seconds:g}", partial(cell, age=age)) for age, seconds in enumerate(AGES)]
         title = f"{cluster}, load {HERDING_LOAD}: response / central JFFC (refusals a job)"
-        table = Table("seconds between readings", *(f"{age:g}" for age in AGES), title=title)
-        for policy in HABITS:
-            chosen = [row for row in rows if row.cluster == cluster and row.policy == policy]
-            table.add_row(policy, *(f"{row.response:.3f} ({row.refusals:.2f})" for row in chosen))
-        console.print(table)
+        show(HABITS, ("seconds between readings", str), *by_age, title=title)
 
 
 def names(rows: Sequence[Result], what: str = "policy") -> list[str]:
     return list(dict.fromkeys(getattr(row, what) for row in rows))
 
 
-def plot(loads: Sequence[Result], curve: Sequence[Result], out: Path) -> None:
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
+def plot(loads: Sequence[Result], curve: Sequence[Result], panels: Any) -> None:
     for axes, kind in zip(panels[0], ("paper", "unlike"), strict=True):
-        rows = [row for row in loads if row.cluster.startswith(kind)]
+        rows = of_kind(loads, kind)
         for policy in names(rows):
             means = {
                 load: mean(row.response for row in rows if row.policy == policy and row.load == load)
@@ -286,8 +282,3 @@ def plot(loads: Sequence[Result], curve: Sequence[Result], out: Path) -> None:
         axes.grid(alpha=0.3)
     for first in panels[:, 0]:
         first.legend(fontsize=7)
-    figure.savefig(out / "stale_routing.png", dpi=150)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,7 +1,7 @@
-"""How long a message of a few KiB takes there and back over bare TCP: what a network costs whoever uses it.
+"""How long a message of a few KiB takes there and back over TCP alone: what a network costs whoever uses it.
 
-    python scripts/bare_echo.py ADDRESS            answers on that IPv4 address until its standard input ends
-    python scripts/bare_echo.py ADDRESS TIMES      asks there so often, and prints the median in seconds
+    python scripts/bench/tcp_echo.py ADDRESS            answers on that IPv4 address until its standard input ends
+    python scripts/bench/tcp_echo.py ADDRESS TIMES      asks there so often, and prints the median in seconds
 
 Imports the standard library only, for little else to be at work meanwhile.
 """
@@ -24,7 +24,7 @@ TIMES = 30
 
 def round_trip(asker: Sequence[str], answerer: Sequence[str], address: str) -> float:
     """Seconds between two hosts; ``asker`` and ``answerer`` are what commands there begin with."""
-    command = [sys.executable, "-S", __file__, address]
+    command = [sys.executable, "-P", "-S", __file__, address]
     with subprocess.Popen([*answerer, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdin is not None and server.stdout is not None
         server.stdout.readline()

@@ -1,6 +1,6 @@
 """What it changes if hidden states travel rounded: the next token's distribution beside that of plain transformers.
 
-    python scripts/measure_wire.py [--model DIRECTORY] [--out build/measure_wire]
+    python scripts/bench wire [--model DIRECTORY] [--out build/bench_wire]
 
 Computed in float32 on the documentation of Python's builtins, which the bundled model was made for. Hidden states are
 rounded as on their way from the client to the first hop, between hops, and from the last hop back. Written:
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import builtins
 import inspect
-import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,19 +22,15 @@ from typing import Annotated, Any
 import torch
 import torch.nn.functional as functional
 import typer
-from rich.console import Console
-from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from bench_model import environment
+from bench.harness import Out, Results, console, show
 from cli.demo import even_spans
 from swarm_node.wire import WireDtype, token_bytes
 from swarm_node.wire.dtypes import decode, encode
 
 CHUNK_TOKENS = 256
 WIRES: tuple[WireDtype, ...] = ("bfloat16", "float16", "int8")
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +107,12 @@ def compare(model: Any, chunks: Sequence[torch.Tensor], hops: int, wire: WireDty
     )
 
 
-def show(losses: Sequence[Loss], hidden_size: int) -> None:
-    table = Table("format", "hops", "bytes a token", "divergence", "99th", "same choice", "perplexity")
-    for loss in losses:
-        table.add_row(
-            loss.wire,
-            str(loss.hops),
-            f"{loss.bytes_per_token} of {token_bytes(hidden_size, 'float32')}",
-            f"{loss.divergence:.2e}",
-            f"{loss.divergence_99:.2e}",
-            f"{loss.same_choice:.2%}",
-            f"{loss.perplexity:.5f}",
-        )
-    console.print(table)
-
-
 def main(
     model: Annotated[Path | None, typer.Option(help="Directory of a model with a tokenizer; default: bundled.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build/measure_wire"),
+    out: Out = Path("build/bench_wire"),
 ) -> None:
     """Compare the formats in which hidden states travel."""
+    results = Results(out)
     with as_file(files("swarm_node") / "demo_model") as bundled:
         directory = model or bundled
         loaded: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
@@ -139,11 +120,17 @@ def main(
     console.print(f"{len(chunks)} texts of {CHUNK_TOKENS} tokens")
     most = len(loaded.model.layers)
     losses = [compare(loaded, chunks, hops, wire) for wire in WIRES for hops in sorted({1, min(3, most), most})]
-    show(losses, loaded.config.hidden_size)
-    out.mkdir(parents=True, exist_ok=True)
-    results = {"environment": environment(), "losses": [asdict(loss) for loss in losses]}
-    (out / "results.json").write_text(json.dumps(results, indent=2))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    show(
+        losses,
+        ("format", lambda loss: loss.wire),
+        ("hops", lambda loss: f"{loss.hops}"),
+        (
+            "bytes a token",
+            lambda loss: f"{loss.bytes_per_token} of {token_bytes(loaded.config.hidden_size, 'float32')}",
+        ),
+        ("divergence", lambda loss: f"{loss.divergence:.2e}"),
+        ("99th", lambda loss: f"{loss.divergence_99:.2e}"),
+        ("same choice", lambda loss: f"{loss.same_choice:.2%}"),
+        ("perplexity", lambda loss: f"{loss.perplexity:.5f}"),
+    )
+    results.write(losses=losses)

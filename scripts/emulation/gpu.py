@@ -1,4 +1,4 @@
-"""Blocks without weights that take as long as a GPU would: an engine runs them as it runs real ones.
+"""The pace of a GPU: steps take as long as one would compute them.
 
 What travels is scaled down: a hidden state has HIDDEN_SIZE values, and one row of it stands for up to ROW_TOKENS tokens
 of a prompt. Prompts of 2,048 rows of 4,096 values would measure the loopback of this machine. Each row says what it is:
@@ -16,9 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from routing.errors import ProtocolError
 from routing.hardware import BlockTime
-from routing.span import Span
 from swarm_node.compute import Row, SequenceCache
 
 HIDDEN_SIZE = 64
@@ -26,6 +24,14 @@ ROW_TOKENS = 8
 """With it the slices into which an engine on a CPU cuts prompts (64 rows beside decodes, 512 alone) stand for those of
 an engine on a GPU (512 and 4,096 tokens)."""
 BLOCKS, TOKENS, SECONDS = 0, 1, 2
+
+
+class _Cache(SequenceCache):
+    """Holds nothing but a length, and the computing time of its sequence here."""
+
+    def __init__(self, max_tokens: int) -> None:
+        super().__init__(max_tokens, reusable=False)  # all prompts look alike here
+        self.seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,43 @@ class EmulatedGpu:
     its tokens, whichever takes longer. False: jobs do not slow each other down, as the model of arXiv 2604.14993
     has it. Steps then return at once, and the client waits for the seconds that they tell."""
 
+    @property
+    def name(self) -> str:
+        return f"emulated-{self.time.per_job:.6g}-{self.time.per_input_token:.6g}-{self.time.per_later_token:.6g}"
+
     def batch_seconds(self, jobs: int, tokens: int) -> float:
         """Time in one block of ``tokens`` tokens at once, of which ``jobs`` are the first of their jobs."""
         computing = max(tokens * self.time.per_input_token, self.time.per_later_token)
         return jobs * self.time.per_job + computing
+
+    def new_cache(self, max_tokens: int) -> SequenceCache:
+        return _Cache(max_tokens)
+
+    def step(self, rows: Sequence[Row], hidden: torch.Tensor, blocks: int) -> torch.Tensor:
+        """Hidden states [rows, HIDDEN_SIZE], with these blocks added to those passed."""
+        started = time.perf_counter()
+        output = hidden.clone()
+        output[:, BLOCKS] += blocks
+        tokens, labelled = _tokens(hidden, rows)
+        sizes = [row.tokens for row in rows]
+        if self.shared or not labelled:
+            jobs = sum(row.cache.length == 0 for row in rows)
+            seconds = self.batch_seconds(jobs, int(tokens.clamp(min=1).sum())) * blocks
+            time.sleep(max(0.0, started + seconds - time.perf_counter()))
+        else:
+            for row, part, out in zip(rows, tokens.split(sizes), output.split(sizes), strict=True):
+                out[:, SECONDS] += self._owed(row, part, blocks)
+        return output
+
+    def _owed(self, row: Row, tokens: torch.Tensor, blocks: int) -> float:
+        """Computing time of the row's sequence here up to its end, were there nobody else."""
+        assert isinstance(row.cache, _Cache), "made by new_cache"
+        times = self.time
+        seconds = float(tokens.sum()) * times.per_input_token + int((tokens == 0).sum()) * times.per_later_token
+        if row.cache.length == 0:
+            seconds += times.per_job
+        row.cache.seconds += seconds * blocks
+        return row.cache.seconds
 
 
 def prompt_rows(tokens: int) -> torch.Tensor:
@@ -58,71 +97,6 @@ def prompt_rows(tokens: int) -> torch.Tensor:
 def generated_row() -> torch.Tensor:
     """Hidden state of one generated token before the first block."""
     return torch.zeros(1, HIDDEN_SIZE)
-
-
-class EmulatedCache(SequenceCache):
-    """Holds nothing but a length, and the computing time of its sequence here."""
-
-    def __init__(self, max_tokens: int) -> None:
-        super().__init__(max_tokens, reusable=False)  # all prompts look alike here
-        self.seconds = 0.0
-
-
-class EmulatedBlocks:
-    """HostedBlocks of an EmulatedGpu; see there for what a step takes. Owned by whoever loaded it, holds nothing."""
-
-    def __init__(self, gpu: EmulatedGpu, span: Span) -> None:
-        self.span = span
-        self.hidden_size = HIDDEN_SIZE
-        self.device = torch.device("cpu")
-        self._gpu = gpu
-
-    def keep(self, span: Span) -> None:
-        if not self.span.covers(span):
-            raise ValueError(f"blocks {span} are not among the hosted {self.span}")
-        self.span = span
-
-    def extend(self, other: EmulatedBlocks) -> None:
-        if other.span.end != self.span.start and other.span.start != self.span.end:
-            raise ValueError(f"blocks {other.span} do not continue {self.span}")
-        self.span = Span(min(self.span.start, other.span.start), max(self.span.end, other.span.end))
-
-    def new_cache(self, max_tokens: int) -> SequenceCache:
-        return EmulatedCache(max_tokens)
-
-    def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor:
-        """Hidden states [rows, HIDDEN_SIZE], with the blocks of ``span`` added to those passed, after their time.
-
-        Raises ProtocolError if ``span`` is not hosted here.
-        """
-        started = time.perf_counter()
-        span = self.span if span is None else span
-        if not self.span.covers(span):
-            raise ProtocolError(f"blocks {span} are not among the hosted {self.span}")
-        output = hidden.clone()
-        output[:, BLOCKS] += len(span)
-        tokens, labelled = _tokens(hidden, rows)
-        parts = tokens.split([row.tokens for row in rows])
-        if self._gpu.shared or not labelled:
-            jobs = sum(row.cache.length == 0 for row in rows)
-            seconds = self._gpu.batch_seconds(jobs, int(tokens.clamp(min=1).sum())) * len(span)
-            time.sleep(max(0.0, started + seconds - time.perf_counter()))
-        else:
-            for row, part, out in zip(rows, parts, output.split([row.tokens for row in rows]), strict=True):
-                out[:, SECONDS] += self._owed(row, part, len(span))
-        for row in rows:
-            row.cache.advance(row.tokens)
-        return output
-
-    def _owed(self, row: Row, tokens: torch.Tensor, blocks: int) -> float:
-        """Computing time of the row's sequence here up to its end, were there nobody else."""
-        assert isinstance(row.cache, EmulatedCache), "made by new_cache"
-        times = self._gpu.time
-        seconds = float(tokens.sum()) * times.per_input_token + int((tokens == 0).sum()) * times.per_later_token
-        if row.cache.length == 0:
-            seconds += times.per_job
-        row.cache.seconds += seconds * blocks
-        return row.cache.seconds
 
 
 def _tokens(hidden: torch.Tensor, rows: Sequence[Row]) -> tuple[torch.Tensor, bool]:

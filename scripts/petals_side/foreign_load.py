@@ -14,7 +14,7 @@ COUNTED = slice(0, 8)
 """The last of them is time that a hypervisor gave to others. What guests used comes after, but is in the first too."""
 
 
-class Others:
+class ForeignLoad:
     """Counts from when it is made. ``process_ids``: what is measured, and does not count; they must not end before."""
 
     def __init__(self, process_ids: set[int]) -> None:

@@ -6,8 +6,8 @@ import sys
 
 import torch
 
-from petals_side.answering import answer, open_answers
-from petals_side.private import DHT_PREFIX, prepare
+from petals_side.client_loop import answer, open_answers
+from petals_side.petals_setup import DHT_PREFIX, prepare
 
 
 def main(model: str, dtype: str, peer: str) -> None:

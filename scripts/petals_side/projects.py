@@ -28,7 +28,7 @@ class RunningNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Project:
     """One project."""
 
     name: str
@@ -57,7 +57,7 @@ class Side:
             yield child
 
 
-def this_project(model: Path, dtype: str, folder: Path, children: Children) -> Side:
+def this_project(model: Path, dtype: str, folder: Path, children: Children) -> Project:
     def node(blocks: str, peer: str | None) -> list[str]:
         joining = ["--initial-peers", peer] if peer else ["--new-swarm"]
         identity = folder / f"{blocks.replace(':', '-')}.key"
@@ -66,25 +66,25 @@ def this_project(model: Path, dtype: str, folder: Path, children: Children) -> S
         return command + joining
 
     def client(peer: str) -> list[str]:
-        return [sys.executable, "-m", "petals_side.own_client", str(model), dtype, peer]
+        return [sys.executable, "-m", "petals_side.swarm_client", str(model), dtype, peer]
 
-    return Side("swarm-node", node, client, environment(folder), children)
+    return Project("swarm-node", node, client, environment(folder), children)
 
 
-def petals(python: Path, model: Path, dtype: str, folder: Path, children: Children) -> Side:
+def petals(python: Path, model: Path, dtype: str, folder: Path, children: Children) -> Project:
     def node(blocks: str, peer: str | None) -> list[str]:
         return [str(python), "-m", "petals_side.petals_server", str(model), dtype, blocks, *([peer] if peer else [])]
 
     def client(peer: str) -> list[str]:
         return [str(python), "-m", "petals_side.petals_client", str(model), dtype, peer]
 
-    return Side("petals", node, client, environment(folder) | {"PETALS_CACHE": str(folder / "petals")}, children)
+    return Project("petals", node, client, environment(folder) | {"PETALS_CACHE": str(folder / "petals")}, children)
 
 
 @asynccontextmanager
 async def open_transformers(model: Path, dtype: str, folder: Path, children: Children) -> AsyncIterator[Child]:
     """transformers alone, with the whole model in its process."""
-    command = [sys.executable, "-m", "petals_side.plain_client", str(model), dtype]
+    command = [sys.executable, "-m", "petals_side.transformers_client", str(model), dtype]
     async with children.open("transformers", command, environment(folder), asked=True) as child:
         await child.line(START_SECONDS)
         yield child

@@ -1,10 +1,10 @@
-"""A client process of this project: ``python -m petals_side.own_client MODEL DTYPE INITIAL_PEER``."""
+"""A client process of this project: ``python -m petals_side.swarm_client MODEL DTYPE INITIAL_PEER``."""
 
 from __future__ import annotations
 
 import sys
 
-from petals_side.answering import answer, open_answers
+from petals_side.client_loop import answer, open_answers
 from swarm_node import AutoSwarmModelForCausalLM
 
 

@@ -1,4 +1,4 @@
-"""transformers alone, the whole model in one process: ``python -m petals_side.plain_client MODEL DTYPE``."""
+"""transformers alone, the whole model in one process: ``python -m petals_side.transformers_client MODEL DTYPE``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from transformers import AutoModelForCausalLM
 
-from petals_side.answering import answer, open_answers
+from petals_side.client_loop import answer, open_answers
 
 
 def main(model: str, dtype: str) -> None:

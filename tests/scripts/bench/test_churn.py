@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench_churn import PACES, main
+from bench.churn import PACES, main
 from churn.day import day
 from churn.rate import double
 from churn.swarm import Swarm, Why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench_convergence import converge
+from bench.convergence import converge
 
 
 @pytest.mark.parametrize("seed", [2, 4, 22, 23])

@@ -6,7 +6,7 @@ import os
 
 import trio
 
-from bench_dht import run_swarm
+from bench.dht import run_swarm
 from process_counters import children
 
 

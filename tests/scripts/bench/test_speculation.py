@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bare_echo import round_trip
-from bench_speculation import DRAWN, ONE_WAY_SECONDS, REPEATS, TEXT, ask, prompts_of, results, ring
-from speculation_client import Answer
+from bench.speculation import DRAWN, ONE_WAY_SECONDS, REPEATS, TEXT, ask, prompts_of, results, ring
+from bench.speculation_client import Answer
+from bench.tcp_echo import round_trip
 from swarm_node.model.source import ModelSource
 from testbed.bed import Loopback
 

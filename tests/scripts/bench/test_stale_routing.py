@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_stale_routing import Cell, compare, paper_cluster
+from bench.stale_routing import Cell, compare, paper_cluster
 
 
 def test_clients_with_old_records_come_near_central_jffc_and_below_every_other_rule() -> None:

@@ -1,4 +1,4 @@
-"""A server of a simulated swarm asks others whether they are there, whom and when swarm_node/doubt.py would ask."""
+"""A server of a simulated swarm asks others whether they are there: whom, and when, as swarm_node/node/roll_call.py."""
 
 from __future__ import annotations
 
