@@ -114,7 +114,7 @@ class Tally:
 
 
 async def ask_for(client: Child, prompts: Tokens, new_tokens: int, *, batch: bool = False) -> Any:
-    """The answer of a client process, see client_loop.py. Raises SwarmError if there is none in time."""
+    """The answer of a client process, see client.py. Raises SwarmError if there is none in time."""
     return await client.ask({"prompts": prompts, "new_tokens": new_tokens, "batch": batch}, ANSWER_SECONDS)
 
 

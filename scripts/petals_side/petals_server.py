@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from petals_side.client_loop import open_answers
+from petals_side.client import open_answers
 from petals_side.petals_setup import DHT_PREFIX, prepare
 
 

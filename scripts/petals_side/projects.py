@@ -66,7 +66,7 @@ def this_project(model: Path, dtype: str, folder: Path, children: Children) -> P
         return command + joining
 
     def client(peer: str) -> list[str]:
-        return [sys.executable, "-m", "petals_side.swarm_client", str(model), dtype, peer]
+        return [sys.executable, "-m", "petals_side.client", "swarm", str(model), dtype, peer]
 
     return Project("swarm-node", node, client, environment(folder), children)
 
@@ -76,7 +76,7 @@ def petals(python: Path, model: Path, dtype: str, folder: Path, children: Childr
         return [str(python), "-m", "petals_side.petals_server", str(model), dtype, blocks, *([peer] if peer else [])]
 
     def client(peer: str) -> list[str]:
-        return [str(python), "-m", "petals_side.petals_client", str(model), dtype, peer]
+        return [str(python), "-m", "petals_side.client", "petals", str(model), dtype, peer]
 
     return Project("petals", node, client, environment(folder) | {"PETALS_CACHE": str(folder / "petals")}, children)
 
@@ -84,7 +84,7 @@ def petals(python: Path, model: Path, dtype: str, folder: Path, children: Childr
 @asynccontextmanager
 async def open_transformers(model: Path, dtype: str, folder: Path, children: Children) -> AsyncIterator[Child]:
     """transformers alone, with the whole model in its process."""
-    command = [sys.executable, "-m", "petals_side.transformers_client", str(model), dtype]
+    command = [sys.executable, "-m", "petals_side.client", "transformers", str(model), dtype]
     async with children.open("transformers", command, environment(folder), asked=True) as child:
         await child.line(START_SECONDS)
         yield child

@@ -1,6 +1,8 @@
-"""The loop of a client process: it generates what the benchmark asks for, line by line.
+"""A client process: ``python -m petals_side.client PROJECT MODEL DTYPE [INITIAL_PEER]``, in that project's environment.
 
-It runs in both environments, so it needs nothing but torch and a model with transformers' ``generate``.
+It opens the model as the project's users do and generates what the benchmark asks for, line by line. PROJECT is
+``swarm``, ``petals``, or ``transformers``, which has the whole model in this process. What all environments have is
+torch and a model with transformers' ``generate``; the rest is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -9,12 +11,39 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, TextIO
 
 import torch
+
+
+@contextmanager
+def opened(project: str, model: str, dtype: str, *peers: str) -> Iterator[Any]:
+    """The model, ready to generate."""
+    if project == "swarm":
+        from swarm_node import AutoSwarmModelForCausalLM
+
+        # One token a round trip, as Petals has it.
+        with AutoSwarmModelForCausalLM.from_pretrained(
+            model, initial_peers=peers, dtype=dtype, speculate=False
+        ) as swarm:
+            yield swarm
+    elif project == "petals":
+        from petals_side.petals_setup import DHT_PREFIX, prepare
+
+        prepare()
+        from petals import AutoDistributedModelForCausalLM  # type: ignore[import-not-found]
+
+        yield AutoDistributedModelForCausalLM.from_pretrained(
+            model, initial_peers=list(peers), dht_prefix=DHT_PREFIX, torch_dtype=getattr(torch, dtype)
+        )
+    else:
+        from transformers import AutoModelForCausalLM
+
+        yield AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
 
 
 def open_answers() -> TextIO:
@@ -47,3 +76,13 @@ def answer(model: Any, answers: TextIO) -> None:
 def _generate(model: Any, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
     output = model.generate(torch.tensor(prompts), max_new_tokens=new_tokens, do_sample=False)
     return output[:, len(prompts[0]) :].tolist()
+
+
+def main(*asked: str) -> None:
+    answers = open_answers()
+    with opened(*asked) as model:
+        answer(model, answers)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
