@@ -90,11 +90,13 @@ def surprise(chunks: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> f
     return torch.cat(told).mean().item()
 
 
-def compare(model: Any, chunks: Sequence[torch.Tensor], hops: int, wire: WireDtype) -> Loss:
-    plain = distributions(model, chunks)
+def compare(
+    model: Any, chunks: Sequence[torch.Tensor], plain: Sequence[torch.Tensor], hops: int, wire: WireDtype
+) -> Loss:
+    """``plain``: the distributions of the model as it is."""
     with rounded(model.model.layers, hops, wire):
         found = distributions(model, chunks)
-    one, other = torch.cat(plain), torch.cat(found)
+    one, other = torch.cat(list(plain)), torch.cat(found)
     divergence = (one.exp() * (one - other)).sum(dim=-1)
     return Loss(
         wire,
@@ -119,7 +121,8 @@ def main(
         chunks = texts(AutoTokenizer.from_pretrained(directory))
     console.print(f"{len(chunks)} texts of {CHUNK_TOKENS} tokens")
     most = len(loaded.model.layers)
-    losses = [compare(loaded, chunks, hops, wire) for wire in WIRES for hops in sorted({1, min(3, most), most})]
+    plain = distributions(loaded, chunks)
+    losses = [compare(loaded, chunks, plain, hops, wire) for wire in WIRES for hops in sorted({1, min(3, most), most})]
     show(
         losses,
         ("format", lambda loss: loss.wire),
