@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import replace
 
@@ -50,7 +51,7 @@ class Ledger:
 
     def known_at(self, node: NodeView) -> float:
         """When what is known of the node's free cache was true."""
-        told_at, _ = self._told.get(node.peer_id, (0.0, 0))
+        told_at, _ = self._told.get(node.peer_id, (-math.inf, 0))
         return max(told_at, node.expires_at - self._record_seconds)
 
     def adjusted(self, snapshot: Snapshot) -> Snapshot:

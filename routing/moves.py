@@ -216,6 +216,15 @@ def decide(
     return Move(target, f"{target} instead of {here}, as {away} servers have to move for {possible:.0%} faster")
 
 
+def move_for_speed(
+    placed: Placed, index: int, plan: Plan | None, joined_at: Sequence[float], load_seconds: float, now: float
+) -> Stay | Move:
+    """decide(), unless many have joined lately and all jobs are served; ``joined_at`` tells when each server did."""
+    if plan is not None and growing(joined_at, now) and forecast(placed).seconds < math.inf:
+        return Stay("the swarm is growing")
+    return decide(placed, index, plan, load_seconds, plan_seconds(joined_at, now))
+
+
 def uncovers(placed: Placed, index: int, span: Span) -> bool:
     """Whether a block would be left to nobody if the server went to ``span``."""
     here = placed.spans[index]

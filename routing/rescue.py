@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from routing.cluster import Server, hosted_blocks
 from routing.gbp_cr import gbp_cr
-from routing.moves import Placed
+from routing.moves import Move, Placed, Stay
 from routing.reserve import reserves
 from routing.span import Span
 
@@ -61,6 +61,40 @@ def rescue(placed: Placed, movable: Collection[int] | None = None, loading: Coll
             return Rescue(careful.moves, False)
     afresh = _afresh(placed, able | set(loading))
     return Rescue(careful.moves, False) if afresh is None else Rescue(afresh, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The blocks that one server sees missing, and how sure it is of that."""
+
+    missing: frozenset[int]
+    """Those that nobody hosts, less the servers that do not answer."""
+    recorded: frozenset[int]
+    """Those missing by the records alone, which is what everybody sees."""
+    earlier: frozenset[int]
+    """Those missing when it looked before."""
+
+    @property
+    def faded(self) -> bool:
+        """Whether everybody sees it: one announcement may be late, so not at the first look."""
+        return bool(self.recorded and self.earlier)
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is time to act."""
+        return self.faded or self.missing != self.recorded
+
+    def part_of(self, index: int, here: Span | None, plan: Rescue) -> Stay | Move:
+        """What the server ``index``, which hosts ``here``, does of a plan for those who answer."""
+        if plan.last_resort and not self.faded:
+            # Others may reach whom this server cannot, and go on: it must not leave blocks to nobody by itself.
+            return Stay("all would have to start afresh, but the records of those that do not answer have not faded")
+        span = plan.moves.get(index)
+        if span is None or span == here:
+            return Stay("others take the blocks that are missing, or nobody can")
+        reason = f"{span} instead of {here}: blocks are missing"
+        afresh = ", and all start afresh" if plan.last_resort else ""
+        return Move(span, reason + afresh, rescues=True, uncovers=plan.last_resort)
 
 
 def _afresh(placed: Placed, able: Collection[int]) -> dict[int, Span] | None:

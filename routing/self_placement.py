@@ -14,8 +14,8 @@ import numpy as np
 
 from routing.cluster import ModelShape, Server
 from routing.coordinates import Places
-from routing.moves import Move, Placed, Stay, decide, expected_reserve, forecast, growing, join, plan_for, plan_seconds
-from routing.rescue import rescue
+from routing.moves import Move, Placed, Stay, expected_reserve, join, move_for_speed, plan_for
+from routing.rescue import Gap, rescue
 from routing.settings import (
     LINK_HANDLING_SECONDS,
     QUIET_JOB_RATE,
@@ -72,41 +72,22 @@ def next_move(
     index = len(nodes) - 1
     missing = _missing(nodes, model)
     if missing:
-        unrecorded = _missing((*snapshot.others(me), me), model)
-        faded = bool(unrecorded and _missing((*before.others(me), me), model))
-        if not faded and missing == unrecorded:
+        recorded, earlier = (_missing((*seen.others(me), me), model) for seen in (snapshot, before))
+        gap = Gap(missing, recorded, earlier)
+        if not gap.certain:
             return Stay("blocks seem missing")
-        return _rescued(_placed(nodes, me, model), index, nodes, faded)
+        able = {place for place, node in enumerate(nodes) if not node.pinned}
+        settled = {place for place in able if _settled(nodes[place])}
+        return gap.part_of(index, me.span, rescue(_placed(nodes, me, model), settled, able - settled))
     if whose_turn(nodes, now) != me.peer_id:
         return Stay("it is another node's turn")
     placed = _placed(nodes, me, model)
-    plan = plan_for(placed)
-    joined_at = [node.joined_at for node in nodes]
-    if plan is not None and growing(joined_at, now) and forecast(placed).seconds < float("inf"):
-        return Stay("the swarm is growing")
-    return decide(placed, index, plan, load_seconds, plan_seconds(joined_at, now))
+    return move_for_speed(placed, index, plan_for(placed), [node.joined_at for node in nodes], load_seconds, now)
 
 
-def _missing(nodes: tuple[NodeView, ...], model: Model) -> set[int]:
+def _missing(nodes: tuple[NodeView, ...], model: Model) -> frozenset[int]:
     """Blocks that nobody hosts or is loading."""
-    return set(range(model.blocks)).difference(*(node.claim.blocks() for node in nodes))
-
-
-def _rescued(placed: Placed, index: int, nodes: tuple[NodeView, ...], faded: bool) -> Stay | Move:
-    """``faded``: blocks are missing by the records alone, which is what everybody sees."""
-    able = {place for place, node in enumerate(nodes) if not node.pinned}
-    settled = {place for place in able if _settled(nodes[place])}
-    plan = rescue(placed, settled, able - settled)
-    if plan.last_resort and not faded:
-        # Others may reach whom this node cannot, and go on: it must not leave blocks to nobody by itself.
-        return Stay("all would have to start afresh, but the records of those that do not answer have not faded")
-    span = plan.moves.get(index)
-    if span is None or span == nodes[index].span:
-        return Stay("others take the blocks that are missing, or nobody can")
-    reason = f"{span} instead of {nodes[index].span}: blocks are missing"
-    return Move(
-        span, reason + (", and all start afresh" if plan.last_resort else ""), rescues=True, uncovers=plan.last_resort
-    )
+    return frozenset(range(model.blocks)).difference(*(node.claim.blocks() for node in nodes))
 
 
 def _settled(node: NodeView) -> bool:

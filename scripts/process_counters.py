@@ -1,4 +1,4 @@
-"""What the Linux kernel has counted of processes: bytes at their TCP sockets, processor time, children."""
+"""What the Linux kernel knows of processes: bytes at their TCP sockets, processor time, memory, children."""
 
 from __future__ import annotations
 
@@ -77,6 +77,40 @@ def children(parents: set[int]) -> set[int]:
     return found
 
 
+def family(process_id: int) -> set[int]:
+    """The process, all that it started, and those started."""
+    found: set[int] = set()
+    newest = {process_id}
+    while newest:
+        found |= newest
+        newest = children(newest) - found
+    return found
+
+
+def program_name(process_id: int) -> str:
+    """Its first 15 characters; empty if the process has ended."""
+    return _read(process_id, "comm").strip()
+
+
+def proportional_bytes(process_ids: Iterable[int]) -> int:
+    """Their proportional set sizes added up: a page that n processes share counts as a part of n in each of them."""
+    return _memory(process_ids, "Pss")
+
+
+def resident_bytes(process_ids: Iterable[int]) -> int:
+    """Their resident set sizes added up, which do not change with other processes that come and go."""
+    return _memory(process_ids, "Rss")
+
+
+def _memory(process_ids: Iterable[int], field: str) -> int:
+    return sum(
+        int(line.split()[1]) * 1024
+        for process_id in process_ids
+        for line in _read(process_id, "smaps_rollup").splitlines()
+        if line.startswith(f"{field}:")
+    )
+
+
 def cpu_seconds(process_ids: Iterable[int]) -> float:
     """Used by these processes since they started; nothing for those that have ended."""
     used = 0.0
@@ -89,7 +123,12 @@ def cpu_seconds(process_ids: Iterable[int]) -> float:
 
 def _stat(process_id: int) -> list[str]:
     """Fields of /proc/…/stat from the state on; none if there is no such process any more."""
+    return _read(process_id, "stat").rpartition(")")[2].split()
+
+
+def _read(process_id: int, name: str) -> str:
+    """Of /proc; nothing if the process has ended."""
     try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{process_id}/{name}").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return []
+        return ""

@@ -53,7 +53,6 @@ class ClientView:
     phase: float
     ledger: Ledger | None
     _snapshot: Snapshot | None = None
-    _refused_at: dict[int, float] | None = None
 
     def free(self, now: float) -> list[int]:
         """By pool."""
@@ -64,21 +63,16 @@ class ClientView:
 
     def hoped(self, free: Sequence[int], doubt_seconds: float, now: float) -> list[int]:
         """The same, but a pool may be free as a whole where what is known is older than ``doubt_seconds``."""
-        snapshot = self._latest(now)
-        refused_at = self._refused_at or {}
+        book = self.ledger or Ledger(RECORD_SECONDS)
         return [
-            node.cache_tokens
-            if max(node.expires_at - RECORD_SECONDS, refused_at.get(pool, -math.inf)) < now - doubt_seconds
-            else believed
-            for pool, (node, believed) in enumerate(zip(snapshot.nodes, free, strict=True))
+            node.cache_tokens if book.known_at(node) < now - doubt_seconds else believed
+            for node, believed in zip(self._latest(now).nodes, free, strict=True)
         ]
 
     def refused(self, pool: int, free: int, now: float) -> None:
         """A pool had no room, and told what it has."""
         if self.ledger is not None:
             self.ledger.told(str(pool), free, now)
-            self._refused_at = self._refused_at or {}
-            self._refused_at[pool] = now
 
     def read(self, now: float) -> None:
         """Read the records now, whenever the next turn is."""

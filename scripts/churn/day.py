@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from statistics import mean
 
-from bench_convergence import best_rate, draw_server
+from bench.drawn_swarm import best_rate, draw_server
 from churn.member import USUAL_PACE, Member
 from churn.swarm import Why, placed_by_plan, plan_of, suffices
 from routing.cluster import ModelShape, Server, hosted_blocks

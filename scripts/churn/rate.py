@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench_convergence import Swarm as RandomSwarm
-from bench_convergence import best_rate
+from bench.drawn_swarm import DrawnSwarm, best_rate
 from churn.swarm import Why, placed_by_plan, plan_of
 from routing.moves import forecast
 from routing.settings import TURN_SECONDS
@@ -39,7 +38,7 @@ class Doubled:
 
 def double(seed: int) -> Doubled | None:
     """None if the servers cannot carry the rate at all."""
-    drawn = RandomSwarm(seed)
+    drawn = DrawnSwarm(seed)
     rate = LOAD * best_rate(drawn.servers, drawn.model)
     swarm = placed_by_plan(drawn.model, drawn.servers, rate, seed)
     swarm.advance(60.0)

@@ -16,11 +16,11 @@ from heapq import heappop, heappush
 from itertools import count
 from operator import or_
 
-from churn.doubt import ask
 from churn.member import USUAL_PACE, Member, Pace
+from churn.roll_call import ask
 from routing.cluster import ModelShape, Server, hosted_blocks
-from routing.moves import Move, Placed, decide, forecast, growing, plan_for, plan_seconds
-from routing.rescue import Rescue, rescue
+from routing.moves import Move, Placed, Stay, forecast, move_for_speed, plan_for
+from routing.rescue import Gap, Rescue, rescue
 from routing.reserve import Plan
 from routing.settings import HOUR_SECONDS, TURN_SECONDS
 from routing.span import Span
@@ -175,9 +175,9 @@ class Swarm:
         return together >= len(self.present) * self.pace.look and not _apart(member, other, self.apart)
 
     def _rescue(self, member: Member, placed: Placed, gone: frozenset[int], loads: frozenset[int]) -> None:
-        """What next_move() does while blocks are missing; ``gone`` and ``loads`` by index into the servers."""
-        unrecorded = placed.missing()
-        if not unrecorded and not gone:  # as nearly always: somebody was late
+        """Do what a node does while blocks are missing; ``gone`` and ``loads`` by index into the servers."""
+        recorded = placed.missing()
+        if not recorded and not gone:  # as nearly always: somebody was late
             member.missed = frozenset()
             return
         there = [place for place in range(len(placed.servers)) if place not in gone]
@@ -186,17 +186,15 @@ class Swarm:
             servers=tuple(placed.servers[place] for place in there),
             spans=tuple(placed.spans[place] for place in there),
         )
-        missing = left.missing()
-        faded, member.missed = bool(unrecorded and member.missed), missing
-        if not faded and missing == unrecorded:
+        gap = Gap(left.missing(), recorded, member.missed)
+        member.missed = gap.missing
+        if not gap.certain:
             return
         if member not in self.present or member.leaving or member.loaded_at > self.now:
             return
         loading = frozenset(index for index, place in enumerate(there) if place in loads)
         plan = _rescue(left, frozenset(range(len(there))) - loading, loading)
-        span = plan.moves.get(len(there) - 1)
-        if span is not None and (faded or not plan.last_resort):
-            self._move(member, span, Why.FRESH_START if plan.last_resort else Why.RESCUE)
+        self._move(member, gap.part_of(len(there) - 1, member.span, plan))
 
     def _seems_missing(self, member: Member) -> bool:
         """Whether missing() would find any but for overdue records; quick, as it is asked every few seconds."""
@@ -215,20 +213,22 @@ class Swarm:
     def turn(self, member: Member) -> bool:
         """Let a server move for speed, unless blocks are missing or many have just joined; says whether it does."""
         seen, placed = self.seen_by(member)
-        joined_at = [other.joined_at for other in seen]
-        now = forecast(placed)
-        unsettled = growing(joined_at, self.now) and now.seconds < float("inf")
-        if member.loaded_at > self.now or now.missing or unsettled:
+        if member.loaded_at > self.now or forecast(placed).missing:
             return False
-        decision = decide(placed, len(seen) - 1, plan_of(placed), LOAD_SECONDS, plan_seconds(joined_at, self.now))
-        return isinstance(decision, Move) and self._move(member, decision.span, Why.SPEED)
+        joined_at = [other.joined_at for other in seen]
+        return self._move(
+            member, move_for_speed(placed, len(seen) - 1, plan_of(placed), joined_at, LOAD_SECONDS, self.now)
+        )
 
-    def _move(self, member: Member, span: Span, why: Why) -> bool:
-        """Begin to load ``span`` if the others, asked now, host what would be left.
+    def _move(self, member: Member, decision: Stay | Move) -> bool:
+        """Begin to load other blocks if it is to and the others, asked now, host what would be left.
 
         While blocks are missing nothing is served, so it is enough if another loads it. Who starts afresh does not ask.
         """
-        claimed = why is not Why.SPEED
+        if isinstance(decision, Stay):
+            return False
+        span, claimed = decision.span, decision.rescues
+        why = Why.FRESH_START if decision.uncovers else Why.RESCUE if claimed else Why.SPEED
         others = [other for other in self.staying() if other is not member]
         held = [other.span if claimed else other.serves(self.now) for other in others]
         left = [block for block in member.span.blocks() if block not in span]

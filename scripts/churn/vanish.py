@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench_convergence import Swarm as RandomSwarm
+from bench.drawn_swarm import DrawnSwarm
 from churn.member import Member, Pace
 from churn.swarm import Swarm, Why, placed_by_plan
 from routing.cluster import hosted_blocks
@@ -42,7 +42,7 @@ class Vanished:
 
 def vanish(seed: int, pace: Pace, apart: float = 0.0) -> Vanished | None:
     """None if those left host all blocks or cannot, whichever 30% are drawn."""
-    drawn = RandomSwarm(seed)
+    drawn = DrawnSwarm(seed)
     swarm = placed_by_plan(drawn.model, drawn.servers, drawn.arrival_rate, seed, pace, apart)
     swarm.advance(60.0)
     share = round(VANISH_SHARE * len(swarm.present))

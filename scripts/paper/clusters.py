@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from paper.inputs import Seconds
-from paper.settings import FAST, HANDLING_SECONDS, SLOW, TRACE_FAST, TRACE_SLOW, TRACE_WORK
+from paper.settings import FAST, HANDLING_SECONDS, SLOW, TRACE_FAST, TRACE_SLOW, TRACE_WORK, Kind
 from routing.cluster import Server
 from routing.hardware import BlockTime, block_time
 from routing.simulation import Job, ServerTime, mean_servers
@@ -56,6 +56,16 @@ class TraceCluster:
     times: tuple[ServerTime, ...]
 
 
+def trace_machines(compute_factor: float) -> list[tuple[Kind, BlockTime]]:
+    """The nine GPU slices of the trace experiment, and the time of a block; ``compute_factor`` multiplies it."""
+    machines = []
+    for kind in [FAST] * TRACE_FAST + [SLOW] * TRACE_SLOW:
+        block = block_time(kind.device, TRACE_WORK)
+        times = (block.per_job, block.per_input_token, block.per_later_token)
+        machines.append((kind, BlockTime(*(compute_factor * seconds for seconds in times))))
+    return machines
+
+
 def trace_cluster(
     rtts: Seconds, jobs: Sequence[Job], rng: np.random.Generator, compute_factor: float = 1.0
 ) -> TraceCluster:
@@ -63,18 +73,12 @@ def trace_cluster(
 
     ``compute_factor`` multiplies all computing times.
     """
-    kinds = [FAST] * TRACE_FAST + [SLOW] * TRACE_SLOW
-    drawn = rng.choice(rtts, len(kinds))
+    machines = trace_machines(compute_factor)
+    drawn = rng.choice(rtts, len(machines))
     times = []
     servers = []
-    for number, (kind, rtt) in enumerate(zip(kinds, drawn, strict=True), start=1):
-        block = block_time(kind.device, TRACE_WORK)
-        scaled = BlockTime(
-            block.per_job * compute_factor,
-            block.per_input_token * compute_factor,
-            block.per_later_token * compute_factor,
-        )
-        times.append(ServerTime(0.0, float(rtt) + HANDLING_SECONDS, scaled))
+    for number, ((kind, block), rtt) in enumerate(zip(machines, drawn, strict=True), start=1):
+        times.append(ServerTime(0.0, float(rtt) + HANDLING_SECONDS, block))
         servers.append(Server(f"{kind.name}-{number}", kind.memory_bytes, 0.0, 1.0))
     input_tokens = sum(job.input_tokens for job in jobs) / len(jobs)
     output_tokens = sum(job.output_tokens for job in jobs) / len(jobs)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paper.clusters import simulated_cluster
 from paper.settings import ARRIVAL_RATE, FAST_SHARE, SERVERS, SIMULATED_MODEL, WARM_UP
 from paper.study import Claim, Outcome, Row, Study, half_width, panels
 from routing.cluster import Server, total_rate
@@ -54,19 +53,14 @@ def compare_rules(cell: Cell) -> Measured:
 
 
 def make(study: Study) -> Outcome:
-    clusters = [
-        simulated_cluster(SERVERS, FAST_SHARE, study.inputs.rtts, study.rng(5, run)) for run in range(study.scale.runs)
-    ]
+    clusters = study.clusters(5)
     cells = [
         Cell(cluster, load, study.scale.jobs, (study.seed, 55, run))
         for load in study.scale.loads
         for run, cluster in enumerate(clusters)
     ]
-    results = study.run("figure 5", compare_rules, cells)
-    by_load = {
-        load: results[place * len(clusters) : (place + 1) * len(clusters)]
-        for place, load in enumerate(study.scale.loads)
-    }
+    groups = study.run_groups("figure 5", compare_rules, cells, len(clusters))
+    by_load = dict(zip(study.scale.loads, groups, strict=True))
     rows = [_row(load, runs) for load, runs in by_load.items()]
     _draw(study, rows)
     low = [row["jffc_service_share"] for row in rows if row["load"] < LOW_LOAD]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paper.clusters import simulated_cluster
 from paper.fewest_slots import Fewest, fewest_slots
 from paper.settings import FAST_SHARE, RESERVE, SERVERS, SIMULATED_MODEL
 from paper.study import Claim, Outcome, Row, Study, panels
@@ -19,10 +18,6 @@ from routing.reserve import TARGET_LOAD
 RATES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
 
 
-class Cell(NamedTuple):
-    servers: tuple[Server, ...]
-
-
 class Needed(NamedTuple):
     """Job servers for each of RATES; None where the placement does not carry it."""
 
@@ -32,15 +27,15 @@ class Needed(NamedTuple):
     bound: tuple[int, ...]
 
 
-def count_job_servers(cell: Cell) -> Needed:
-    placement = gbp_cr(cell.servers, SIMULATED_MODEL, RESERVE)
-    chains = gca(cell.servers, SIMULATED_MODEL, placement.spans)
+def count_job_servers(servers: tuple[Server, ...]) -> Needed:
+    placement = gbp_cr(servers, SIMULATED_MODEL, RESERVE)
+    chains = gca(servers, SIMULATED_MODEL, placement.spans)
     disjoint = [chains_for_rate(placement, rate / (TARGET_LOAD * RESERVE)) for rate in RATES]
     greedy = [slots_for_rate(chains, rate / TARGET_LOAD) for rate in RATES]
     return Needed(
         tuple(None if count is None else RESERVE * count for count in disjoint),
         tuple(greedy),
-        fewest_slots(cell.servers, SIMULATED_MODEL, placement.spans, [rate / TARGET_LOAD for rate in RATES], greedy),
+        fewest_slots(servers, SIMULATED_MODEL, placement.spans, [rate / TARGET_LOAD for rate in RATES], greedy),
         tuple(math.ceil(rate / TARGET_LOAD * chains[0].service_seconds - 1e-9) for rate in RATES),
     )
 
@@ -57,16 +52,12 @@ def slots_for_rate(chains: tuple[Chain, ...], rate: float) -> int | None:
 
 
 def make(study: Study) -> Outcome:
-    cells = [
-        Cell(simulated_cluster(SERVERS, FAST_SHARE, study.inputs.rtts, study.rng(4, run)))
-        for run in range(study.scale.runs)
-    ]
-    results = study.run("figure 4", count_job_servers, cells)
+    results = study.run("figure 4", count_job_servers, study.clusters(4))
     rows = [_row(place, results) for place in range(len(RATES))]
     pairs = [pair for result in results for pair in zip(result.gca, result.fewest, strict=True)]
     gaps = [ours - fewest.slots for ours, fewest in pairs if ours is not None and fewest is not None]
     proven = all(fewest is None or fewest.proven for _, fewest in pairs)
-    saved = [1 - row["gca"] / row["disjoint"] for row in rows if row["runs_disjoint_carry"] == len(cells)]
+    saved = [1 - row["gca"] / row["disjoint"] for row in rows if row["runs_disjoint_carry"] == len(results)]
     _draw(study, rows)
     return Outcome(
         "Figure 4: job servers needed",

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from paper.clusters import Cell, simulated_cluster
-from paper.settings import FAST_SHARE, SERVERS, SIMULATED_MODEL, WARM_UP
+from paper.clusters import Cell
+from paper.settings import SIMULATED_MODEL, WARM_UP
 from paper.study import Study
 from routing.cluster import hosted_blocks, total_rate
 from routing.gbp_cr import chains_for_rate, gbp_cr
@@ -81,14 +81,11 @@ class Curves:
 
 def measure(study: Study, title: str, rates: Sequence[float], jobs: int, figure: int) -> list[Curves]:
     """Curves for each rate, on the same clusters."""
-    clusters = [
-        simulated_cluster(SERVERS, FAST_SHARE, study.inputs.rtts, study.rng(6, run)) for run in range(study.scale.runs)
-    ]
+    clusters = study.clusters(6)
     cells = [
         Cell(cluster, rate, jobs, (study.seed, figure, run)) for rate in rates for run, cluster in enumerate(clusters)
     ]
-    results = study.run(title, sweep, cells)
-    return [_curves(results[first : first + len(clusters)]) for first in range(0, len(results), len(clusters))]
+    return [_curves(runs) for runs in study.run_groups(title, sweep, cells, len(clusters))]
 
 
 def _curves(runs: Sequence[tuple[Point, ...]]) -> Curves:

@@ -85,8 +85,8 @@ def make(study: Study) -> Outcome:
         for case in cases
         for run in range(scale.runs)
     ]
-    results = study.run("figure 8", compare, cells)
-    rows = [_row(case, results[place * scale.runs : (place + 1) * scale.runs]) for place, case in enumerate(cases)]
+    groups = study.run_groups("figure 8", compare, cells, scale.runs)
+    rows = [_row(case, runs) for case, runs in zip(cases, groups, strict=True)]
     on_grid, on_talking_grid = rows[: len(grid)], rows[len(grid) : 2 * len(grid)]
     by_rate = sorted(
         (row for row, case in zip(rows, cases, strict=True) if case == Case(SERVERS, FAST_SHARE, case.rate)),

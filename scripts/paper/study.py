@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from rich.progress import Progress
 from scipy import stats
 
+from paper.clusters import simulated_cluster
 from paper.inputs import Inputs
-from paper.settings import Scale
+from paper.settings import FAST_SHARE, SERVERS, Scale
+from routing.cluster import Server
 
 CellT = TypeVar("CellT")
 ResultT = TypeVar("ResultT")
@@ -75,6 +77,20 @@ class Study:
             results.append(result)
             self.progress.advance(task)
         return results
+
+    def run_groups(
+        self, title: str, function: Callable[[CellT], ResultT], cells: Iterable[CellT], size: int
+    ) -> list[list[ResultT]]:
+        """The same, with the results of ``size`` cells after one another in a list of their own."""
+        results = self.run(title, function, cells)
+        return [results[first : first + size] for first in range(0, len(results), size)]
+
+    def clusters(self, key: int) -> list[tuple[Server, ...]]:
+        """The paper's default cluster, ``scale.runs`` times with round-trip times of its own; others for each key."""
+        return [
+            simulated_cluster(SERVERS, FAST_SHARE, self.inputs.rtts, self.rng(key, run))
+            for run in range(self.scale.runs)
+        ]
 
     def write_rows(self, name: str, rows: Sequence[Row], trace: bool = False) -> None:
         """A CSV with the columns of the first row and the sources of the inputs."""

@@ -85,9 +85,7 @@ def _measure_all(study: Study, factor: float, title: str) -> Table:
         for variant in VARIANTS.values()
         for draw, cluster in enumerate(clusters)
     ]
-    results = study.run(title, measure, cells)
-    draws = len(clusters)
-    return {name: results[place * draws : (place + 1) * draws] for place, name in enumerate(VARIANTS)}
+    return dict(zip(VARIANTS, study.run_groups(title, measure, cells, len(clusters)), strict=True))
 
 
 def _rows(table: Table, factor: float) -> list[Row]:
@@ -204,5 +202,5 @@ def _sweep(study: Study, factor: float, title: str, cases: Mapping[str, tuple[Va
         for variant, speed in cases.values()
         for draw, cluster in enumerate(clusters)
     ]
-    results = study.run(title, measure, cells)
-    return {name: average(results[place * draws : (place + 1) * draws]) for place, name in enumerate(cases)}
+    groups = study.run_groups(title, measure, cells, draws)
+    return {name: average(measured) for name, measured in zip(cases, groups, strict=True)}

@@ -1,1 +1,1 @@
-"""What bench_petals needs: Petals's own environment, and node and client processes of both projects behind one form."""
+"""What bench/petals.py needs: Petals's own environment, and node and client processes of both projects in one form."""

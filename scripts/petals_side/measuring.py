@@ -10,10 +10,10 @@ from statistics import mean, median
 from typing import Any
 
 from petals_side.children import Child
+from petals_side.foreign_load import ForeignLoad
 from petals_side.model import BLOCKS
-from petals_side.node_memory import is_daemon, processes_of, proportional_bytes
-from petals_side.others import Others
-from petals_side.sides import RunningNode, Side
+from petals_side.projects import Project, RunningNode
+from process_counters import family, program_name, proportional_bytes
 from routing.errors import SwarmError
 from swarm_node.tasks import gather
 
@@ -21,6 +21,7 @@ ANSWER_SECONDS = 60.0
 REPEATS = 3
 """Times each case is asked, after once that does not count."""
 CLIENTS = 8
+DAEMON = "p2pd"
 PROMPTS = (1 + REPEATS) * (1 + CLIENTS + CLIENTS + 1)
 """All different: one that came before might be remembered."""
 
@@ -64,7 +65,7 @@ class Figures:
     """The same of one that has served all this, with what it keeps of the sessions."""
     exact: float
     """Share of the texts that transformers alone would have written."""
-    others: float
+    foreign_load: float
     """Share of the machine that other programs took meanwhile: near 0, or the rates say little."""
 
     @property
@@ -79,23 +80,23 @@ class Tally:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._used = self._right = self._all = 0
-        self._others: list[float] = []
+        self._foreign_loads: list[float] = []
 
     @property
     def exact(self) -> float:
         return self._right / self._all
 
     @property
-    def others(self) -> float:
-        return mean(self._others)
+    def foreign_load(self) -> float:
+        return mean(self._foreign_loads)
 
     async def rate(self, nodes: Sequence[RunningNode], clients: Sequence[Child], sessions: int = 1) -> float:
         """Median tokens per second of all clients together, each with so many sessions in threads of its own."""
         started = [node.process_id for node in nodes] + [client.process_id for client in clients]
         await self._once(clients, sessions)
-        others = Others(set().union(*map(processes_of, started)))
+        foreign = ForeignLoad(set().union(*map(family, started)))
         rates = [await self._once(clients, sessions) for _ in range(REPEATS)]
-        self._others.append(others.share())
+        self._foreign_loads.append(foreign.share())
         return median(rates)
 
     async def _once(self, clients: Sequence[Child], sessions: int) -> float:
@@ -113,7 +114,7 @@ class Tally:
 
 
 async def ask_for(client: Child, prompts: Tokens, new_tokens: int, *, batch: bool = False) -> Any:
-    """The answer of a client process, see answering.py. Raises SwarmError if there is none in time."""
+    """The answer of a client process, see client.py. Raises SwarmError if there is none in time."""
     return await client.ask({"prompts": prompts, "new_tokens": new_tokens, "batch": batch}, ANSWER_SECONDS)
 
 
@@ -128,10 +129,10 @@ def memory_of(node: RunningNode, weight_bytes: int) -> int:
 
     Only while no client runs: with that it would share pages of libraries, and less would be counted as its own.
     """
-    return proportional_bytes(processes_of(node.process_id)) - weight_bytes
+    return proportional_bytes(family(node.process_id)) - weight_bytes
 
 
-async def measure(side: Side, load: Load) -> Figures:
+async def measure(side: Project, load: Load) -> Figures:
     """All figures of one side. Raises SwarmError if a process ends or falls silent."""
     tally = Tally(load)
     async with side.open_node(f"0:{BLOCKS}") as node:
@@ -146,8 +147,8 @@ async def measure(side: Side, load: Load) -> Figures:
             joining = [partial(stack.enter_async_context, side.open_client(node.address)) for _ in range(CLIENTS)]
             clients = await tally.rate([node], await gather(joining))
         memory = memory_of(node, load.weight_bytes)
-        found = processes_of(node.process_id)
-        daemons = set(filter(is_daemon, found))
+        found = family(node.process_id)
+        daemons = {process_id for process_id in found if program_name(process_id) == DAEMON}
     half = BLOCKS // 2
     async with (
         side.open_node(f"0:{half}") as first,
@@ -166,7 +167,7 @@ async def measure(side: Side, load: Load) -> Figures:
         memory_at_rest=memory_at_rest,
         memory=memory,
         exact=tally.exact,
-        others=tally.others,
+        foreign_load=tally.foreign_load,
     )
 
 

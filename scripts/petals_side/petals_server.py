@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from petals_side.answering import open_answers
-from petals_side.private import DHT_PREFIX, prepare
+from petals_side.client import open_answers
+from petals_side.petals_setup import DHT_PREFIX, prepare
 
 
 def main(model: str, dtype: str, blocks: str, *peers: str) -> None:

@@ -53,7 +53,7 @@ def compare(rounds: Sequence[Round]) -> list[Row]:
         _row(rounds, "the same after all these sessions", "MiB", lambda side: side.memory / MIB),
         _at_most(rounds, "its start until it is online", "s", lambda side: side.online, 4),
         _row(rounds, "texts that transformers would write", "%", lambda side: side.exact * 100),
-        _row(rounds, "taken by other programs meanwhile", "%", lambda side: side.others * 100),
+        _row(rounds, "taken by other programs meanwhile", "%", lambda side: side.foreign_load * 100),
     ]
 
 

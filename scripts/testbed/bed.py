@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulation.gpu import EmulatedGpu
+from emulation.model import EmulatedCard, EmulatedModel
 from process_counters import children, cpu_seconds
 from routing.errors import SwarmError
 from routing.span import Span
 from testbed.clients import REPLAY_SPEC, ReplaySpec
 from testbed.cluster import Cluster
-from testbed.emulated_gpu import EmulatedGpu
-from testbed.emulated_model import EmulatedCard
 from testbed.forker import Forker, Program
 from testbed.node import NodeSpec
 from testbed.node_processes import Network, NodeProcesses
@@ -93,17 +93,16 @@ def run(
 
     Raises SwarmError with a process's own words if it fails.
     """
-    card = EmulatedCard(cluster.shape)
     hosts = [host for host, span in enumerate(placed.spans) if span is not None]
     choosing = options.self_organised and placed.may_choose
-    specs = [(host, _node(network, cluster, card, placed, options, choosing, host)) for host in hosts]
+    specs = [(host, _node(network, cluster, placed, options, choosing, host)) for host in hosts]
     with Forker() as forker, NodeProcesses(forker, network, folder) as nodes:
         nodes.start(specs, 1 if choosing else AT_ONCE)
         spans: list[Span | None] = [None] * len(placed.spans)
         for host, node in zip(hosts, nodes.nodes, strict=True):
             spans[host] = node.span
         replayed = ReplaySpec(
-            card=card,
+            card=EmulatedCard(cluster.shape),
             initial_peers=tuple(node.address for node in nodes.nodes),
             hosts={node.peer_id: host for host, node in zip(hosts, nodes.nodes, strict=True)},
             delays=cluster.delays,
@@ -118,19 +117,10 @@ def run(
         return Run(outcomes, tuple(spans), sum(node.moves for node in nodes.nodes), seconds, cpu)
 
 
-def _node(
-    network: Network,
-    cluster: Cluster,
-    card: EmulatedCard,
-    placed: Placed,
-    options: Options,
-    choosing: bool,
-    host: int,
-) -> NodeSpec:
+def _node(network: Network, cluster: Cluster, placed: Placed, options: Options, choosing: bool, host: int) -> NodeSpec:
+    gpu = EmulatedGpu(cluster.machines[host].time, options.shared)
     return NodeSpec(
-        card=card,
-        gpu=EmulatedGpu(cluster.machines[host].time, options.shared),
-        load_seconds=options.load_seconds,
+        model=EmulatedModel(cluster.shape, pace=gpu, load_seconds=options.load_seconds),
         memory_bytes=placed.memory_bytes[host],
         identity=Path(),
         host=network.address(host),

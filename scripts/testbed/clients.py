@@ -19,14 +19,14 @@ import trio
 import typer
 from pydantic import TypeAdapter
 
+from emulation.gpu import BLOCKS, SECONDS, generated_row, prompt_rows
+from emulation.model import EmulatedCard
 from routing.errors import SwarmError
 from routing.simulation import Job
 from routing.simulation.paged import PAGE_TOKENS
 from swarm_node.client import SessionStep, open_client, step_together
 from swarm_node.client.chains import Chains
 from swarm_node.settings import SESSION_TOKENS
-from testbed.emulated_gpu import BLOCKS, SECONDS, generated_row, prompt_rows
-from testbed.emulated_model import EmulatedCard
 from testbed.outcomes import Outcome, write_outcomes
 from testbed.petals_client import Delay, PetalsSession
 from testbed.watched_client import Asked, WatchedSession

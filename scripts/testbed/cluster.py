@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
-from paper.settings import FAST, SLOW, TRACE_FAST, TRACE_SLOW, TRACE_WORK
+from paper.clusters import trace_machines
 from routing.cluster import Link, ModelShape, Server
-from routing.hardware import BlockTime, block_time
+from routing.hardware import BlockTime
 from routing.settings import LINK_HANDLING_SECONDS
 from routing.simulation import Job, ServerTime
 
@@ -70,9 +68,7 @@ class Cluster:
 
 def paper_machines(compute_factor: float) -> tuple[Machine, ...]:
     """The nine GPU slices of the paper's experiment; all computing times are multiplied by ``compute_factor``."""
-    machines = []
-    for number, kind in enumerate([FAST] * TRACE_FAST + [SLOW] * TRACE_SLOW, start=1):
-        block = block_time(kind.device, TRACE_WORK)
-        times = np.array([block.per_job, block.per_input_token, block.per_later_token]) * compute_factor
-        machines.append(Machine(f"{kind.name}-{number}", kind.memory_bytes, BlockTime(*times.tolist())))
-    return tuple(machines)
+    return tuple(
+        Machine(f"{kind.name}-{number}", kind.memory_bytes, block)
+        for number, (kind, block) in enumerate(trace_machines(compute_factor), start=1)
+    )

@@ -10,27 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import trio
 import typer
 from pydantic import TypeAdapter
 
-from cli.node import run_node, show_node
-from cli.stderr import reported
+from emulation.model import EmulatedModel
+from emulation.node import serve
 from routing.span import Span
-from swarm_node.node import Node, NodeOptions
-from testbed.emulated_gpu import EmulatedGpu
-from testbed.emulated_model import EmulatedCard, EmulatedModel
+from swarm_node.node import NodeOptions
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
     """What one node is."""
 
-    card: EmulatedCard
-    gpu: EmulatedGpu
-    load_seconds: float
-    """For one block."""
+    model: EmulatedModel
     memory_bytes: int
     identity: Path
     host: str
@@ -45,10 +38,10 @@ NODE_SPEC = TypeAdapter(NodeSpec)
 
 
 def main(path: Path) -> None:
-    with reported(debug=False), show_node() as show:
-        spec = NODE_SPEC.validate_json(path.read_bytes())
-        torch.set_num_threads(1)
-        options = NodeOptions(
+    spec = NODE_SPEC.validate_json(path.read_bytes())
+    serve(
+        spec.model,
+        NodeOptions(
             identity=spec.identity,
             blocks=spec.blocks,
             memory_bytes=spec.memory_bytes,
@@ -56,8 +49,8 @@ def main(path: Path) -> None:
             new_swarm=not spec.initial_peers,
             host=spec.host,
             device="cpu",
-        )
-        trio.run(run_node, Node(options, lambda: EmulatedModel(spec.card, spec.gpu, spec.load_seconds), show))
+        ),
+    )
 
 
 if __name__ == "__main__":

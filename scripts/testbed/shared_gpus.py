@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from emulation.gpu import ROW_TOKENS, EmulatedGpu
 from routing.cluster import Link
 from routing.settings import LINK_HANDLING_SECONDS
 from routing.simulation import Job, Policy, Route, SimulationResult, Start, Wake
@@ -23,7 +24,6 @@ from swarm_node.engine.schedule import BatchLimits, next_batch
 from swarm_node.engine.settings import DECODES_RECENT_SECONDS
 from swarm_node.wire import is_decode
 from testbed.cluster import Cluster
-from testbed.emulated_gpu import ROW_TOKENS, EmulatedGpu
 
 
 def simulate_shared(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from emulation.blocks import EmulatedBlocks
+from emulation.gpu import BLOCKS, HIDDEN_SIZE, ROW_TOKENS, SECONDS, EmulatedGpu, generated_row, prompt_rows
 from process_counters import children
 from routing import NodeState, NodeView, Span
 from routing.cluster import ModelShape
@@ -21,7 +23,6 @@ from swarm_node.engine.speed import measure
 from testbed.bed import Loopback, Options, run
 from testbed.clients import Reservation, Routing
 from testbed.cluster import Cluster, Machine
-from testbed.emulated_gpu import BLOCKS, ROW_TOKENS, SECONDS, EmulatedBlocks, EmulatedGpu, generated_row, prompt_rows
 from testbed.petals_client import shortest_path
 from testbed.policies import Placed, Settings, with_ring
 from testbed.shared_gpus import simulate_shared
@@ -31,7 +32,7 @@ SHAPE = ModelShape(blocks=8, block_bytes=1e9, cache_bytes=1e8)
 
 
 def emulated(shared: bool) -> EmulatedBlocks:
-    return EmulatedBlocks(EmulatedGpu(BLOCK, shared), Span(0, 4))
+    return EmulatedBlocks(EmulatedGpu(BLOCK, shared), Span(0, 4), HIDDEN_SIZE)
 
 
 def cluster(memory_bytes: list[float], delay: float = 0.0) -> Cluster:

@@ -1,0 +1,11 @@
+"""The benchmarks: ``python scripts/bench`` lists them, ``python scripts/bench NAME`` runs one of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def program(name: str, *arguments: object) -> list[str]:
+    """The command that runs the ``main`` of a module of this package in a process of its own."""
+    return [sys.executable, str(Path(__file__).resolve().parent), name, *map(str, arguments)]
