@@ -17,8 +17,9 @@ import torch
 from routing.span import Span
 from swarm_node.compute import Row, SequenceCache
 from swarm_node.model import Footprint, Quant
+from swarm_node.program import FreshProgram
 
-PROGRAM = (sys.executable, str(Path(__file__).with_name("hollow_node.py")))
+PROGRAM = FreshProgram((sys.executable, str(Path(__file__).with_name("hollow_node.py"))))
 """What LocalSwarm runs as a node of it."""
 
 

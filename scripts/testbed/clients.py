@@ -1,8 +1,8 @@
 """The clients of the test bed: one process that replays a trace, each request at its time, token by token.
 
-    python -m testbed.clients SPEC.json OUTCOMES.csv
+    python -m testbed.clients [--namespace NAME] SPEC.json OUTCOMES.csv
 
-The file holds a ReplaySpec.
+The file holds a ReplaySpec; the name is that of a network namespace to run in.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import trio
 import typer
 from pydantic import TypeAdapter
 
+from cli import logs
+from cli.errors import reported
 from routing.errors import SwarmError
 from routing.simulation import Job
 from routing.simulation.paged import PAGE_TOKENS
 from swarm_node.client import Session, open_client
 from swarm_node.settings import SESSION_TOKENS
+from testbed import wan_namespaces
 from testbed.emulated_gpu import BLOCKS, SECONDS, generated_row, prompt_rows
 from testbed.emulated_model import EmulatedCard
 from testbed.outcomes import Outcome, write_outcomes
@@ -187,10 +190,17 @@ async def _tell(outcomes: Sequence[Outcome]) -> None:
         await trio.sleep(LOOK_SECONDS)
 
 
-def main(spec: Path, outcomes: Path) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    write_outcomes(outcomes, trio.run(replay, REPLAY_SPEC.validate_json(spec.read_bytes())))
+def serve(spec: Path, outcomes: Path, namespace: str | None = None) -> None:
+    logs.configure(debug=False)
+    with reported(debug=False):
+        if namespace is not None:
+            wan_namespaces.enter(namespace)
+        write_outcomes(outcomes, trio.run(replay, REPLAY_SPEC.validate_json(spec.read_bytes())))
+
+
+def main() -> None:
+    typer.run(serve)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -1,8 +1,9 @@
 """One node process of the test bed: a real node on an emulated GPU.
 
-    python -m testbed.node SPEC.json
+    python -m testbed.node [--namespace NAME] SPEC.json
 
-The file holds a NodeSpec. It prints what ``swarm node`` prints and obeys the same signals.
+The file holds a NodeSpec; the name is that of a network namespace to run in. It prints what ``swarm node`` prints and
+obeys the same signals.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cli.node import run_node
 from cli.node_view import show_node
 from routing.span import Span
 from swarm_node.node import Node, NodeOptions
+from testbed import wan_namespaces
 from testbed.emulated_gpu import EmulatedGpu
 from testbed.emulated_model import EmulatedCard, EmulatedModel
 
@@ -46,9 +48,11 @@ class NodeSpec:
 NODE_SPEC = TypeAdapter(NodeSpec)
 
 
-def main(path: Path) -> None:
+def serve(path: Path, namespace: str | None = None) -> None:
     logs.configure(debug=False)
     with reported(debug=False), show_node() as show:
+        if namespace is not None:
+            wan_namespaces.enter(namespace)
         spec = NODE_SPEC.validate_json(path.read_bytes())
         torch.set_num_threads(1)
         options = NodeOptions(
@@ -63,5 +67,9 @@ def main(path: Path) -> None:
         trio.run(run_node, Node(options, lambda: EmulatedModel(spec.card, spec.gpu, spec.load_seconds), show))
 
 
+def main() -> None:
+    typer.run(serve)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    main()
