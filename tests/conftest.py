@@ -25,6 +25,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield directory
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny models gain nothing from several, and two workers with two each would wait for one another."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def warm_node(own_cache: Path) -> Iterator[Program]:
     """``swarm node`` as copies of a process that has imported everything: for LocalSwarm, unless a test is about how

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import trio
 
 from bench_dht import run_swarm
 from process_counters import children
 
 
+@pytest.mark.slow
 def test_every_snapshot_of_a_swarm_at_rest_holds_all_nodes_and_all_costs_are_counted() -> None:
     async def main() -> None:
         with trio.fail_after(30):

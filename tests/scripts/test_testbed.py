@@ -143,6 +143,7 @@ def test_petals_says_so_when_servers_leave_a_gap() -> None:
         names([server("a", 0, 4), server("b", 5, 8)])
 
 
+@pytest.mark.slow
 def test_real_nodes_on_emulated_gpus_serve_a_trace_and_every_token_passes_every_block_once(tmp_path: Path) -> None:
     fast = BlockTime(0.0001, 0.000001, 0.0005)
     machines = Cluster(SHAPE, tuple(Machine(f"m{i}", 20e9, fast) for i in range(3)), ((0.0,) * 4,) * 4)
