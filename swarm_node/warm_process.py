@@ -99,10 +99,12 @@ class WarmProcess:
     def _ask(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int | None:
         """None if the process has ended."""
         with self._asking:
+            if self._orders.fileno() < 0:
+                return None
             try:
                 socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
                 answer = self._orders.recv(_ORDER_BYTES)
-            except OSError:
+            except (BrokenPipeError, ConnectionResetError):
                 return None
         return int(answer) if answer else None
 
