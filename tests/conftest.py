@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+from process_counters import children
 
 if TYPE_CHECKING:
     from swarm_node.program import Program
@@ -40,6 +43,13 @@ def warm_node(own_cache: Path) -> Iterator[Program]:
 
     with WarmProcess(NODE_MODULES) as warm:
         yield warm.program("cli.main", "node")
+
+
+@pytest.fixture
+def started() -> Callable[[], set[int]]:
+    """Tells which processes the test has started that still run; warm_node's is not one of them."""
+    before = children({os.getpid()})
+    return lambda: children({os.getpid()}) - before
 
 
 @pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
