@@ -6,19 +6,25 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Leave empty to take the first interpreter that is new enough, or name one: make demo PYTHON=/path/to/python3.12
 PYTHON ?=
+# Each worker takes a half of the list and, at its end, of what the other has left: most modules stay whole, and so do the
+# swarms that their tests share.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-.PHONY: help install demo test lint format types clean
+.PHONY: help install demo test test-all lint format types clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv with the pinned dependencies and this project
 
 demo: $(INSTALLED)  ## start a swarm of three nodes on this machine and generate text through it
 	@$(BIN)/swarm demo
 
-test: $(INSTALLED)  ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+test: $(INSTALLED)  ## run the tests but for those marked slow
+	@$(PYTEST) -m "not slow"
+
+test-all: $(INSTALLED)  ## run all tests
+	@$(PYTEST)
 
 lint: $(INSTALLED)  ## check style, format and the direction of imports
 	@$(BIN)/ruff check .

@@ -15,11 +15,16 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: str, *command: str) -> None:
-    """Never returns. Linux only."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # it died before the signal was set
-        sys.exit(1)
+    """Never returns."""
+    die_with(int(parent))
     os.execv(command[0], command)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread of process ``parent`` that has forked it ends. Linux only."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the signal was set
+        sys.exit(1)
 
 
 def bound_to_this_thread() -> list[str]:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+from process_counters import children
+
+if TYPE_CHECKING:
+    from swarm_node.program import Program
+
+NODE_MODULES = ("cli.main", "cli.node_view", "swarm_node.compute", "swarm_node.node")
+"""What ``swarm node`` imports, the last three when it is called."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +26,30 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(directory))
         yield directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny models gain nothing from several, and two workers with two each would wait for one another."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def warm_node(own_cache: Path) -> Iterator[Program]:
+    """``swarm node`` as copies of a process that has imported everything: for LocalSwarm, unless a test is about how
+    a node starts.
+    """
+    from swarm_node.warm_process import WarmProcess  # brings hivemind, for which tests of routing need not wait
+
+    with WarmProcess(NODE_MODULES) as warm:
+        yield warm.program("cli.main", "node")
+
+
+@pytest.fixture
+def started() -> Callable[[], set[int]]:
+    """Tells which processes the test has started that still run; warm_node's is not one of them."""
+    before = children({os.getpid()})
+    return lambda: children({os.getpid()}) - before
 
 
 @pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])

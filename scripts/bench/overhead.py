@@ -29,12 +29,13 @@ from routing import Span
 from swarm_node.client import Session, SessionStep, open_client, step_together
 from swarm_node.client.client import SwarmClient
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import FreshProgram
 
 SESSIONS = (1, 10, 50, 100, 200)
 WARM_STEPS = 100
 """Steps of all sessions together before anything is counted."""
 MODEL = token_paced(0.0)
-PROGRAM = program("emulated_node", "--token-seconds", 0.0)
+PROGRAM = FreshProgram(tuple(program("emulated_node", "--token-seconds", 0.0)))
 
 
 @dataclass(frozen=True, slots=True)

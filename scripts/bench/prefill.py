@@ -29,6 +29,7 @@ from swarm_node.client import step as step_module
 from swarm_node.client.client import SwarmClient
 from swarm_node.client.settings import PREFILL_STEP_TOKENS
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import FreshProgram
 
 NODES = 3
 GOAL = 2.2
@@ -67,7 +68,8 @@ def main(
     """Measure what frames that follow one another save."""
     results = Results(out, tokens=tokens, token_seconds=token_seconds, runs=runs)
     model = token_paced(token_seconds)
-    with LocalSwarm(model.name, program=program("emulated_node", "--token-seconds", token_seconds)) as swarm:
+    node = FreshProgram(tuple(program("emulated_node", "--token-seconds", token_seconds)))
+    with LocalSwarm(model.name, program=node) as swarm:
         swarm.start([Span(block, block + 1) for block in range(NODES)])
         seconds = trio.run(partial(measure, model, [swarm.address], tokens, runs))
     ratio = Spread.of_ratios(seconds["whole"], seconds["in frames"]).median

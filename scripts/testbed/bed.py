@@ -12,15 +12,18 @@ from emulation.model import EmulatedCard, EmulatedModel
 from process_counters import children, cpu_seconds
 from routing.errors import SwarmError
 from routing.span import Span
+from swarm_node.program import LoggedProcess
+from swarm_node.warm_process import WarmProcess
 from testbed.clients import REPLAY_SPEC, ReplaySpec
 from testbed.cluster import Cluster
-from testbed.forker import Forker, Program
 from testbed.node import NodeSpec
-from testbed.node_processes import Network, NodeProcesses
+from testbed.node_processes import BedNodes, Network, on_host, own_cache
 from testbed.outcomes import Outcome, read_outcomes
 from testbed.policies import Placed, Settings
 from testbed.wan import Wan
 
+PROGRAMS = ("testbed.node", "testbed.clients")
+"""What the copied process has imported."""
 LOOK_SECONDS = 0.2
 AT_ONCE = 4
 """Nodes that join at the same time where they are told their blocks. Where they choose, each waits for those before."""
@@ -96,7 +99,7 @@ def run(
     hosts = [host for host, span in enumerate(placed.spans) if span is not None]
     choosing = options.self_organised and placed.may_choose
     specs = [(host, _node(network, cluster, placed, options, choosing, host)) for host in hosts]
-    with Forker() as forker, NodeProcesses(forker, network, folder) as nodes:
+    with WarmProcess(PROGRAMS) as warm, BedNodes(warm, network, folder) as nodes:
         nodes.start(specs, 1 if choosing else AT_ONCE)
         spans: list[Span | None] = [None] * len(placed.spans)
         for host, node in zip(hosts, nodes.nodes, strict=True):
@@ -113,8 +116,8 @@ def run(
             settle_seconds=options.settle_seconds,
         )
         tell("all nodes are online")
-        outcomes, seconds, cpu = _replay(forker, network.namespace(cluster.client), replayed, nodes, folder, tell)
-        return Run(outcomes, tuple(spans), sum(node.moves for node in nodes.nodes), seconds, cpu)
+        outcomes, seconds, cpu = _replay(warm, on_host(network, cluster.client), replayed, nodes, folder, tell)
+        return Run(outcomes, tuple(spans), nodes.moves, seconds, cpu)
 
 
 def _node(network: Network, cluster: Cluster, placed: Placed, options: Options, choosing: bool, host: int) -> NodeSpec:
@@ -130,34 +133,36 @@ def _node(network: Network, cluster: Cluster, placed: Placed, options: Options, 
 
 
 def _replay(
-    forker: Forker,
-    namespace: str | None,
+    warm: WarmProcess,
+    on_its_host: Sequence[str],
     spec: ReplaySpec,
-    nodes: NodeProcesses,
+    nodes: BedNodes,
     folder: Path,
     tell: Callable[[str], None],
 ) -> tuple[Sequence[Outcome], float, dict[str, float]]:
     """The outcomes, how long they took, and what that cost."""
     path, written = folder / "replay.json", folder / "outcomes.csv"
     path.write_bytes(REPLAY_SPEC.dump_json(spec))
+    logs = folder / "clients"
+    logs.mkdir()
     began, before = time.monotonic(), _cpu(nodes, None)
-    clients = forker.start(Program("clients", (path, written), namespace, folder / "clients"))
+    arguments = [*on_its_host, str(path), str(written)]
+    clients = LoggedProcess(warm.program("testbed.clients"), arguments, logs / "words", own_cache(logs))
     used, told = before, 0
-    while clients.running():
+    while clients.process.poll() is None:
         time.sleep(LOOK_SECONDS)
-        used = _cpu(nodes, clients.pid)
-        for node in nodes.nodes:
-            node.check()
+        used = _cpu(nodes, clients.process.pid)
+        nodes.check()
         for line in (lines := clients.output.splitlines())[told:]:
             tell(line)
         told = len(lines)
-    if clients.code:
+    if clients.process.poll():
         raise SwarmError(f"the clients failed: {clients.last_words}")
     seconds = time.monotonic() - began
     return read_outcomes(written), seconds, {what: used[what] - before.get(what, 0.0) for what in used}
 
 
-def _cpu(nodes: NodeProcesses, clients: int | None) -> dict[str, float]:
+def _cpu(nodes: BedNodes, clients: int | None) -> dict[str, float]:
     """Seconds up to now. The clients' are lost with their process: those since the last look are missing."""
     used = {"nodes": cpu_seconds(nodes.process_ids), "their daemons": cpu_seconds(nodes.daemons)}
     if clients is not None:

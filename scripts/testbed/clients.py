@@ -1,8 +1,8 @@
 """The clients of the test bed: one process that replays a trace, each request at its time, token by token.
 
-    python -m testbed.clients SPEC.json OUTCOMES.csv
+    python -m testbed.clients [--namespace NAME] SPEC.json OUTCOMES.csv
 
-The file holds a ReplaySpec.
+The file holds a ReplaySpec; the name is that of a network namespace to run in.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import trio
 import typer
 from pydantic import TypeAdapter
 
+from cli.stderr import reported
 from emulation.gpu import BLOCKS, SECONDS, generated_row, prompt_rows
 from emulation.model import EmulatedCard
 from routing.errors import SwarmError
@@ -27,6 +28,7 @@ from routing.simulation.paged import PAGE_TOKENS
 from swarm_node.client import SessionStep, open_client, step_together
 from swarm_node.client.chains import Chains
 from swarm_node.settings import SESSION_TOKENS
+from testbed import wan_namespaces
 from testbed.outcomes import Outcome, write_outcomes
 from testbed.petals_client import Delay, PetalsSession
 from testbed.watched_client import Asked, WatchedSession
@@ -185,10 +187,16 @@ async def _tell(outcomes: Sequence[Outcome]) -> None:
         await trio.sleep(LOOK_SECONDS)
 
 
-def main(spec: Path, outcomes: Path) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    write_outcomes(outcomes, trio.run(replay, REPLAY_SPEC.validate_json(spec.read_bytes())))
+def serve(spec: Path, outcomes: Path, namespace: str | None = None) -> None:
+    with reported(debug=False):
+        if namespace is not None:
+            wan_namespaces.enter(namespace)
+        write_outcomes(outcomes, trio.run(replay, REPLAY_SPEC.validate_json(spec.read_bytes())))
+
+
+def main() -> None:
+    typer.run(serve)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

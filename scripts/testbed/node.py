@@ -1,8 +1,9 @@
 """One node process of the test bed: a real node on an emulated GPU.
 
-    python -m testbed.node SPEC.json
+    python -m testbed.node [--namespace NAME] SPEC.json
 
-The file holds a NodeSpec. It prints what ``swarm node`` prints and obeys the same signals.
+The file holds a NodeSpec; the name is that of a network namespace to run in. It prints what ``swarm node`` prints and
+obeys the same signals.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 import typer
 from pydantic import TypeAdapter
 
+from cli.stderr import reported
 from emulation.model import EmulatedModel
 from emulation.node import serve
 from routing.span import Span
 from swarm_node.node import NodeOptions
+from testbed import wan_namespaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,11 @@ class NodeSpec:
 NODE_SPEC = TypeAdapter(NodeSpec)
 
 
-def main(path: Path) -> None:
-    spec = NODE_SPEC.validate_json(path.read_bytes())
+def run(path: Path, namespace: str | None = None) -> None:
+    with reported(debug=False):
+        if namespace is not None:
+            wan_namespaces.enter(namespace)
+        spec = NODE_SPEC.validate_json(path.read_bytes())
     serve(
         spec.model,
         NodeOptions(
@@ -53,5 +59,9 @@ def main(path: Path) -> None:
     )
 
 
+def main() -> None:
+    typer.run(run)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -11,6 +11,7 @@ from transformers import BertConfig, BertModel
 
 from routing import Span
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
 from tests.cli.command import swarm
 from tests.models import make_model
 
@@ -23,9 +24,9 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def half_served(llama: Path) -> Iterator[LocalSwarm]:
+def half_served(llama: Path, warm_node: Program) -> Iterator[LocalSwarm]:
     """A swarm in which nobody serves blocks 2:4."""
-    with LocalSwarm(str(llama), ("--threads", "1")) as local:
+    with LocalSwarm(str(llama), ("--threads", "1"), warm_node) as local:
         local.start([Span(0, 2)])
         yield local
 

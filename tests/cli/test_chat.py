@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from routing import Span
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
 from tests.cli.command import swarm
 from tests.swarm.runs import OPTIONS
 
@@ -39,13 +40,13 @@ def plain_answers(path: Path, tokens: int) -> list[str]:
 
 
 def test_every_turn_is_answered_as_plain_transformers_would(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, warm_node: Program
 ) -> None:
     path = tmp_path / "model"
     shutil.copytree(str(files("swarm_node") / "demo_model"), path)
     (path / "chat_template.jinja").write_text(TEMPLATE)
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(TURNS)))
-    with LocalSwarm(str(path), OPTIONS) as local:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as local:
         local.start([Span(0, 3), Span(3, 6)])
         outcome = swarm(
             capfd, "chat", "--model", path, "--initial-peers", local.address, "--max-new-tokens", "16",

@@ -14,6 +14,7 @@ from cli.sizes import parse_bytes
 from routing import Span
 from routing.errors import UsageError
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
 from tests.cli.command import swarm
 from tests.models import make_model
 from tests.swarm.runs import OPTIONS, expected
@@ -25,8 +26,8 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def local(llama: Path) -> Iterator[LocalSwarm]:
-    with LocalSwarm(str(llama), OPTIONS) as local:
+def local(llama: Path, warm_node: Program) -> Iterator[LocalSwarm]:
+    with LocalSwarm(str(llama), OPTIONS, warm_node) as local:
         local.start([Span(0, 2), Span(2, 4)])
         yield local
 

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,10 +92,10 @@ async def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 @in_trio(20)
-async def test_the_death_of_the_daemon_ends_the_peer(tmp_path: Path) -> None:
+async def test_the_death_of_the_daemon_ends_the_peer(tmp_path: Path, started: Callable[[], set[int]]) -> None:
     async def kill_the_daemon() -> None:
         async with local_peer(tmp_path / "key"):
-            (daemon,) = children({os.getpid()})
+            (daemon,) = started()
             os.kill(daemon, signal.SIGKILL)
             await trio.sleep_forever()
 
@@ -104,20 +104,20 @@ async def test_the_death_of_the_daemon_ends_the_peer(tmp_path: Path) -> None:
 
 
 @in_trio(20)
-async def test_an_error_of_the_body_comes_out_as_it_is(tmp_path: Path) -> None:
+async def test_an_error_of_the_body_comes_out_as_it_is(tmp_path: Path, started: Callable[[], set[int]]) -> None:
     with pytest.raises(ZeroDivisionError):
         async with local_peer(tmp_path / "key"):
             raise ZeroDivisionError
-    assert not children({os.getpid()})
+    assert not started()
 
 
 @in_trio(20)
-async def test_a_cancelled_start_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_cancelled_start_leaves_nothing_behind(tmp_path: Path, started: Callable[[], set[int]]) -> None:
     for seconds in (0.02, 0.15, 0.3, 0.5):
         with trio.move_on_after(seconds):
             async with local_peer(tmp_path / "key"):
                 await trio.sleep_forever()
-        assert not children({os.getpid()})
+        assert not started()
 
 
 @pytest.mark.parametrize(("where", "moment"), [("main", "starting"), ("main", "started"), ("thread", "started")])
@@ -179,10 +179,10 @@ def open_files() -> dict[str, str]:
     return found
 
 
-def test_opening_and_closing_peers_leaks_nothing(tmp_path: Path) -> None:
+def test_opening_and_closing_peers_leaks_nothing(tmp_path: Path, started: Callable[[], set[int]]) -> None:
     def held() -> tuple[dict[str, str], list[str], set[int]]:
         threads = [thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio thread")]
-        return open_files(), threads, children({os.getpid()})
+        return open_files(), threads, started()
 
     @in_trio(20)
     async def open_and_close() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 
 from emulation.blocks import EmulatedBlocks
 from emulation.gpu import BLOCKS, HIDDEN_SIZE, ROW_TOKENS, SECONDS, EmulatedGpu, generated_row, prompt_rows
-from process_counters import children
 from routing import NodeState, NodeView, Span
 from routing.cluster import ModelShape
 from routing.errors import BlocksNotCovered
@@ -20,12 +20,15 @@ from routing.hardware import BlockTime
 from routing.simulation import Job, fixed_chain_policy, simulate, whole_model_chains
 from swarm_node.compute.cache import Row
 from swarm_node.engine.speed import measure
-from testbed.bed import Loopback, Options, run
+from testbed.bed import Loopback, Options, WideArea, run
 from testbed.clients import Reservation, Routing
 from testbed.cluster import Cluster, Machine
+from testbed.node_processes import Network
 from testbed.petals_client import shortest_path
 from testbed.policies import Placed, Settings, with_ring
 from testbed.shared_gpus import simulate_shared
+from testbed.wan import Wan
+from testbed.wan_namespaces import missing
 
 BLOCK = BlockTime(per_job=0.002, per_input_token=0.00005, per_later_token=0.001)
 SHAPE = ModelShape(blocks=8, block_bytes=1e9, cache_bytes=1e8)
@@ -144,7 +147,25 @@ def test_petals_says_so_when_servers_leave_a_gap() -> None:
         names([server("a", 0, 4), server("b", 5, 8)])
 
 
-def test_real_nodes_on_emulated_gpus_serve_a_trace_and_every_token_passes_every_block_once(tmp_path: Path) -> None:
+@contextmanager
+def wide_area() -> Iterator[WideArea]:
+    """Three hosts for nodes and one for clients, each in its namespace."""
+    with Wan(4, [[0.0] * 4] * 4, 1e9, 0.0, "bedtest") as wan:
+        yield WideArea(wan)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: nullcontext(Loopback()),
+        pytest.param(wide_area, marks=pytest.mark.skipif(missing() is not None, reason=str(missing()))),
+    ],
+    ids=["loopback", "wide area"],
+)
+def test_real_nodes_on_emulated_gpus_serve_a_trace_and_every_token_passes_every_block_once(
+    tmp_path: Path, network: Callable[[], AbstractContextManager[Network]], started: Callable[[], set[int]]
+) -> None:
     fast = BlockTime(0.0001, 0.000001, 0.0005)
     machines = Cluster(SHAPE, tuple(Machine(f"m{i}", 20e9, fast) for i in range(3)), ((0.0,) * 4,) * 4)
     jobs = tuple(Job(0.1 * number, 1.0, 50 + 300 * number, 1 + number % 4) for number in range(12))
@@ -152,8 +173,8 @@ def test_real_nodes_on_emulated_gpus_serve_a_trace_and_every_token_passes_every_
     placed = Placed(spans, (20 * 10**9,) * 3, Routing.SWARM, Reservation.SLOT, may_choose=False)
     options = Options(shared=True, self_organised=False, clients=2, load_seconds=0.01, settle_seconds=0.0)
 
-    before = children({os.getpid()})
-    ran = run(Loopback(), machines, placed, Settings(jobs, None, 8.0, 0), options, tmp_path)
+    with network() as hosts:
+        ran = run(hosts, machines, placed, Settings(jobs, None, 8.0, 0), options, tmp_path)
 
     assert ran.spans == spans and ran.moves == 0
     assert [outcome.failure for outcome in ran.outcomes] == [""] * len(jobs)
@@ -163,4 +184,4 @@ def test_real_nodes_on_emulated_gpus_serve_a_trace_and_every_token_passes_every_
         assert outcome.arrival <= outcome.started <= outcome.first_token <= outcome.ended
         assert len(outcome.hops.split()) == 2
     assert sum(ran.cpu.values()) > 0
-    assert children({os.getpid()}) == before
+    assert not started()

@@ -9,6 +9,7 @@ import pytest
 
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
 from tests.models import make_model
 from tests.swarm.runs import OPTIONS, thirds
 
@@ -20,9 +21,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swarm(path: Path) -> Iterator[LocalSwarm]:
+def swarm(path: Path, warm_node: Program) -> Iterator[LocalSwarm]:
     """Three nodes, each with a third of its blocks."""
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start(thirds(4))
         yield swarm
 

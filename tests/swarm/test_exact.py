@@ -10,6 +10,7 @@ import pytest
 from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model.source import ModelSource
+from swarm_node.program import Program
 from tests.models import EXACT, make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of, thirds
 
@@ -17,10 +18,10 @@ PROMPTS = [prompt_of(tokens) for tokens in (1, 17, 100, 300)]
 
 
 @pytest.mark.parametrize("architecture", EXACT)
-def test_four_sessions_at_once_write_the_same_tokens(architecture: str, tmp_path: Path) -> None:
+def test_four_sessions_at_once_write_the_same_tokens(architecture: str, tmp_path: Path, warm_node: Program) -> None:
     path = make_model(architecture, tmp_path)
     blocks = ModelSource.open(str(path)).blocks
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start(thirds(blocks))
         with (
             AutoSwarmModelForCausalLM.from_pretrained(

@@ -16,15 +16,16 @@ from routing.errors import BlocksNotCovered
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.client.chain import Chain
 from swarm_node.local_swarm import LocalSwarm, NodeProcess
+from swarm_node.program import Program
 from tests.swarm.runs import OPTIONS, AfterTokens, expected, generated, prompt_of, thirds
 
 PROMPT = prompt_of(300)
 
 
 @pytest.fixture(scope="module")
-def doubled(path: Path) -> Iterator[LocalSwarm]:
+def doubled(path: Path, warm_node: Program) -> Iterator[LocalSwarm]:
     """Every block on two nodes. A test that kills one starts another in its place."""
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start([*thirds(4), *thirds(4)])
         yield swarm
 
@@ -94,8 +95,8 @@ def test_a_node_that_stalls_is_left_like_one_that_died(path: Path, doubled: Loca
     assert any("silent" in notice for notice in notices)
 
 
-def test_without_a_spare_the_missing_blocks_are_named(path: Path) -> None:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+def test_without_a_spare_the_missing_blocks_are_named(path: Path, warm_node: Program) -> None:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         _first, second = swarm.start([Span(0, 2), Span(2, 4)])
         with (
             connect(path, swarm, [], timeout=3.0) as model,
@@ -104,9 +105,9 @@ def test_without_a_spare_the_missing_blocks_are_named(path: Path) -> None:
             generated(model, PROMPT, streamer=AfterTokens(5, second.kill))
 
 
-def test_a_node_that_rejoins_in_time_saves_the_text(path: Path) -> None:
+def test_a_node_that_rejoins_in_time_saves_the_text(path: Path, warm_node: Program) -> None:
     notices: list[str] = []
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         _first, second = swarm.start([Span(0, 2), Span(2, 4)])
         killed = threading.Event()
 

@@ -12,6 +12,7 @@ from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.client.client import open_client
 from swarm_node.local_swarm import LocalSwarm, NodeProcess
 from swarm_node.model.source import ModelSource
+from swarm_node.program import Program
 from tests.models import CONTEXT
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 
@@ -25,8 +26,10 @@ def memory_for(path: Path, blocks: int) -> tuple[str, str]:
     return "--memory", f"{blocks * (footprint.block_bytes + 4 * CONTEXT * footprint.token_bytes)}B"
 
 
-def test_when_a_node_leaves_another_takes_its_blocks_and_keeps_those_of_its_own_that_are_needed(path: Path) -> None:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+def test_when_a_node_leaves_another_takes_its_blocks_and_keeps_those_of_its_own_that_are_needed(
+    path: Path, warm_node: Program
+) -> None:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         (first, _) = swarm.start([Span(0, 1), Span(3, 4)])
         (chooser,) = swarm.start([None], memory_for(path, 3))
         first.stop()
@@ -49,9 +52,9 @@ async def snapshot_when(path: Path, node: NodeProcess, true: Callable[[NodeView]
 
 
 def test_a_node_with_nothing_to_keep_takes_the_blocks_of_a_dead_one_before_the_record_of_that_has_faded(
-    path: Path,
+    path: Path, warm_node: Program
 ) -> None:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         (victim,) = swarm.start([Span(0, 2)])
         (chooser,) = swarm.start([None], memory_for(path, 2))
         swarm.start([Span(2, 4)])

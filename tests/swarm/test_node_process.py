@@ -21,23 +21,24 @@ from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.client.client import open_client
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model.source import ModelSource
+from swarm_node.program import Program
 from swarm_node.wire.frames import receive_message, send_message
 from swarm_node.wire.messages import HOP_PROTOCOL, SESSION_PROTOCOL, Attach, Failed, Open
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 
 
 @pytest.fixture
-def pair(path: Path) -> Iterator[LocalSwarm]:
+def pair(path: Path, warm_node: Program) -> Iterator[LocalSwarm]:
     """Two nodes that share the model's four blocks."""
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start([Span(0, 2), Span(2, 4)])
         yield swarm
 
 
 @pytest.fixture(scope="module")
-def lasting(path: Path) -> Iterator[LocalSwarm]:
+def lasting(path: Path, warm_node: Program) -> Iterator[LocalSwarm]:
     """Two nodes like pair's, for tests after which both must still serve."""
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start([Span(0, 2), Span(2, 4)])
         yield swarm
 
@@ -105,8 +106,8 @@ def test_a_stopped_node_leaves_at_once_and_whole(path: Path, pair: LocalSwarm, e
     assert snapshot.nodes[0].peer_id == pair.nodes[0].peer_id
 
 
-def test_a_node_finds_the_blocks_that_are_missing_by_itself(path: Path) -> None:
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+def test_a_node_finds_the_blocks_that_are_missing_by_itself(path: Path, warm_node: Program) -> None:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start([Span(0, 2)])
         swarm.start([None], ("--memory", "1MiB"))
         snapshot = trio.run(snapshot_when, path, swarm.address, 10.0, 2)
@@ -114,13 +115,15 @@ def test_a_node_finds_the_blocks_that_are_missing_by_itself(path: Path) -> None:
         assert {node.state for node in snapshot.nodes} == {NodeState.ONLINE}
 
 
-def test_a_serving_node_has_not_loaded_what_only_training_calls(path: Path, lasting: LocalSwarm) -> None:
+def test_a_serving_node_has_not_loaded_what_only_training_calls(path: Path) -> None:
     prompt = prompt_of(9)
-    with AutoSwarmModelForCausalLM.from_pretrained(
-        str(path), initial_peers=[lasting.address], dtype="float32"
-    ) as model:
-        assert generated(model, prompt) == expected(path, prompt)
-    mapped = Path(f"/proc/{lasting.nodes[0].process.pid}/maps").read_text()
+    with LocalSwarm(str(path), OPTIONS) as swarm:
+        (node,) = swarm.start([Span(0, 4)])
+        with AutoSwarmModelForCausalLM.from_pretrained(
+            str(path), initial_peers=[swarm.address], dtype="float32"
+        ) as model:
+            assert generated(model, prompt) == expected(path, prompt)
+        mapped = Path(f"/proc/{node.process.pid}/maps").read_text()
     assert "/torch/" in mapped
     assert "/scipy/optimize/" not in mapped
 

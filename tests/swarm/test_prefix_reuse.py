@@ -15,6 +15,7 @@ from swarm_node.client.chain import Chain
 from swarm_node.client.step import SessionStep
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.model.source import ModelSource
+from swarm_node.program import Program
 from tests.models import make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of
 
@@ -47,11 +48,11 @@ def second_turn(model: Any, first: list[int]) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize("architecture", ["gemma3_text", "bloom"])
 def test_the_second_turn_of_a_chat_is_what_it_would_have_been(
-    architecture: str, tmp_path: Path, sent: list[tuple[int, int]]
+    architecture: str, tmp_path: Path, sent: list[tuple[int, int]], warm_node: Program
 ) -> None:
     path = make_model(architecture, tmp_path)
     blocks = ModelSource.open(str(path)).blocks
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start(even_spans(blocks, 2))
         with connect(path, swarm) as model:
             prompt, answer = second_turn(model, FIRST)
@@ -80,9 +81,9 @@ def test_another_client_sends_all_of_it(path: Path, swarm: LocalSwarm, sent: lis
 
 
 def test_another_client_sends_less_where_the_operators_let_clients_share(
-    path: Path, sent: list[tuple[int, int]]
+    path: Path, sent: list[tuple[int, int]], warm_node: Program
 ) -> None:
-    with LocalSwarm(str(path), (*OPTIONS, "--share-prefixes")) as swarm:
+    with LocalSwarm(str(path), (*OPTIONS, "--share-prefixes"), warm_node) as swarm:
         swarm.start([Span(0, 4)])
         with connect(path, swarm) as alice:
             prompt, answer = second_turn(alice, FIRST)
@@ -93,9 +94,9 @@ def test_another_client_sends_less_where_the_operators_let_clients_share(
 
 
 def test_a_node_with_room_for_one_session_serves_one_after_the_other_and_keeps_the_last(
-    path: Path, sent: list[tuple[int, int]]
+    path: Path, sent: list[tuple[int, int]], warm_node: Program
 ) -> None:
-    with LocalSwarm(str(path), (*OPTIONS, "--memory", "710KiB")) as swarm:
+    with LocalSwarm(str(path), (*OPTIONS, "--memory", "710KiB"), warm_node) as swarm:
         swarm.start([Span(0, 4)])
         with connect(path, swarm) as model:
             for first in (prompt_of(300), prompt_of(301)):

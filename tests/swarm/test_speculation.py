@@ -14,6 +14,7 @@ from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.client.chain import Chain
 from swarm_node.generate.draft import Draft
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
 from tests.models import CONTEXT
 from tests.swarm import runs
 from tests.swarm.runs import OPTIONS, AfterTokens, prompt_of, yardstick
@@ -211,9 +212,11 @@ def test_a_rule_of_the_callers_own_when_to_stop_sees_every_token(model: SwarmMod
     assert seen == list(range(1, 8))
 
 
-def test_a_node_that_dies_while_guesses_are_verified_does_not_change_the_text(path: Path, draft: Any) -> None:
+def test_a_node_that_dies_while_guesses_are_verified_does_not_change_the_text(
+    path: Path, draft: Any, warm_node: Program
+) -> None:
     prompt = prompt_of(40)
-    with LocalSwarm(str(path), OPTIONS) as swarm:
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         nodes = swarm.start([Span(0, 2), Span(2, 4), Span(2, 4)])
         with AutoSwarmModelForCausalLM.from_pretrained(
             str(path), initial_peers=[swarm.address], dtype="float32", notice=lambda _: None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 
+import pytest
 import trio
 
 from bench.dht import run_swarm
-from process_counters import children
 
 
-def test_every_snapshot_of_a_swarm_at_rest_holds_all_nodes_and_all_costs_are_counted() -> None:
+@pytest.mark.slow
+def test_every_snapshot_of_a_swarm_at_rest_holds_all_nodes_and_all_costs_are_counted(
+    started: Callable[[], set[int]],
+) -> None:
     async def main() -> None:
         with trio.fail_after(30):
             result = await run_swarm(6, seconds=1.5, clients=1, rest=0.0)
@@ -22,6 +25,6 @@ def test_every_snapshot_of_a_swarm_at_rest_holds_all_nodes_and_all_costs_are_cou
         assert 0 < result.announce <= result.announce_p95
         assert result.sent_kb > 0 and result.sent_reading_kb > 0 and result.snapshot_kb > 0
         assert result.daemon_cpu > 0 and result.python_cpu > 0
-        assert not children({os.getpid()}), "everything that was started has ended"
+        assert not started(), "everything that was started has ended"
 
     trio.run(main)

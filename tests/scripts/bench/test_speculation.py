@@ -43,6 +43,7 @@ def test_bare_messages_come_back() -> None:
     assert 0 < round_trip([], [], "127.0.0.1") < 1
 
 
+@pytest.mark.slow
 def test_a_swarm_on_loopback_is_asked_with_and_without_guesses() -> None:
     model = Path(str(files("swarm_node") / "demo_model"))
     prompts = prompts_of(ModelSource.open(str(model)), TEXT)

@@ -32,7 +32,7 @@ def _compare(directory: Path, chain: LocalChain) -> None:
         torch.testing.assert_close(torch.stack(talk.logits), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
 
 
-@pytest.mark.parametrize("name", [*EXACT, *ALSO])
+@pytest.mark.parametrize("name", [*EXACT, *(pytest.param(name, marks=pytest.mark.slow) for name in ALSO)])
 def test_sessions_that_share_batches_each_write_what_transformers_writes(
     name: str, device: str, tmp_path: Path
 ) -> None:
