@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import settings
 
 from process_counters import children
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 NODE_MODULES = ("cli.main", "cli.node_view", "swarm_node.compute", "swarm_node.node")
 """What ``swarm node`` imports, the last three when it is called."""
+
+settings.register_profile("any machine", deadline=None)  # one that is busy is no defect of ours
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
