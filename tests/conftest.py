@@ -16,7 +16,7 @@ from process_counters import children
 if TYPE_CHECKING:
     from swarm_node.program import Program
 
-NODE_MODULES = ("cli.main", "cli.node_view", "swarm_node.compute", "swarm_node.node")
+NODE_MODULES = ("cli.main", "cli.node_lines", "swarm_node.compute", "swarm_node.node")
 """What ``swarm node`` imports, the last three when it is called."""
 
 settings.register_profile("any machine", deadline=None)  # one that is busy is no defect of ours
