@@ -13,9 +13,8 @@ import trio
 from routing.errors import NetworkError, SwarmError, sole_error
 from swarm_node.client.client import SwarmClient, open_client
 from swarm_node.client.settings import CLIENT_END_SECONDS
-from swarm_node.model import ModelSource
 from swarm_node.process import computing_alone
-from swarm_node.wire import WireDtype
+from swarm_node.wire import ModelCard, WireDtype
 
 T = TypeVar("T")
 
@@ -28,7 +27,7 @@ class Bridge:
 
     def __init__(
         self,
-        source: ModelSource,
+        card: ModelCard,
         initial_peers: Sequence[str],
         timeout: float,
         notice: Callable[[str], None],
@@ -41,7 +40,7 @@ class Bridge:
         self._token: trio.lowlevel.TrioToken | None = None
         self._scope = trio.CancelScope()
         self._closing = False
-        joining = partial(open_client, source, initial_peers, timeout=timeout, notice=notice, wire=wire)
+        joining = partial(open_client, card, initial_peers, timeout=timeout, notice=notice, wire=wire)
         self._thread = threading.Thread(target=self._run, args=(joining,), name="swarm-client", daemon=True)
         self._thread.start()
         try:
