@@ -80,6 +80,7 @@ def test_status_for_people_names_every_node(capfd: pytest.CaptureFixture[str], l
         assert node.peer_id[-8:] in outcome.out
 
 
+@pytest.mark.slow
 def test_the_demo_streams_text_through_three_nodes_and_ends_them(capfd: pytest.CaptureFixture[str]) -> None:
     outcome = swarm(capfd, "demo", "--max-new-tokens", "24")
     assert outcome.code == 0

@@ -15,9 +15,13 @@ from tests.models import EXACT, make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of, thirds
 
 PROMPTS = [prompt_of(tokens) for tokens in (1, 17, 100, 300)]
+OF_EACH_KIND = {"llama", "gemma3_text", "bloom", "qwen3_moe"}
+"""Lean blocks, windows, attention of its own, experts. The blocks of all run in the tests of compute, too."""
 
 
-@pytest.mark.parametrize("architecture", EXACT)
+@pytest.mark.parametrize(
+    "architecture", [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in EXACT]
+)
 def test_four_sessions_at_once_write_the_same_tokens(architecture: str, tmp_path: Path, warm_node: Program) -> None:
     path = make_model(architecture, tmp_path)
     blocks = ModelSource.open(str(path)).blocks

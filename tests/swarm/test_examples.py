@@ -16,6 +16,7 @@ import pytest
 
 import swarm_node
 from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
 from tests.swarm.runs import OPTIONS, thirds
 
 ROOT = Path(swarm_node.__file__).parent.parent
@@ -30,8 +31,8 @@ Run = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[LocalSwarm]:
-    with LocalSwarm(MODEL, OPTIONS) as swarm:
+def demo(warm_node: Program) -> Iterator[LocalSwarm]:
+    with LocalSwarm(MODEL, OPTIONS, warm_node) as swarm:
         swarm.start(thirds(BLOCKS))
         yield swarm
 

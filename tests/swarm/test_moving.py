@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import trio
 
 from routing import NodeView, Snapshot, Span
@@ -51,6 +52,7 @@ async def snapshot_when(path: Path, node: NodeProcess, true: Callable[[NodeView]
                 await trio.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_a_node_with_nothing_to_keep_takes_the_blocks_of_a_dead_one_before_the_record_of_that_has_faded(
     path: Path, warm_node: Program
 ) -> None:

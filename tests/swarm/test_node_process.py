@@ -66,6 +66,7 @@ async def snapshot_when(path: Path, address: str, seconds: float, nodes: int) ->
                 await trio.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_a_killed_node_takes_its_daemon_with_it_and_fades_from_the_swarm(path: Path, pair: LocalSwarm) -> None:
     victim = pair.nodes[1]
     daemons = descendants(victim.process.pid)
@@ -80,6 +81,7 @@ def test_a_killed_node_takes_its_daemon_with_it_and_fades_from_the_swarm(path: P
     assert snapshot.missing(4) == [Span(2, 4)]
 
 
+@pytest.mark.slow
 def test_whoever_kills_the_owner_of_a_local_swarm_has_killed_its_nodes(path: Path) -> None:
     code = "import sys; from swarm_node.local_swarm import *; swarm = LocalSwarm(sys.argv[1], sys.argv[2:])\n"
     code += "swarm.start([Span(0, 4)]); print(flush=True); time.sleep(60)"

@@ -44,6 +44,7 @@ def test_a_setting_of_the_user_comes_before_ours(name: str, users: str | None) -
     assert printed(code, {} if users is None else {name: users}).split() == [users or CHOSEN_HERE[name], "False"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_every_length_of_prompt_that_comes() -> None:
     growth = float(printed(GROWTH_MIB, {}))
     unlimited = float(
