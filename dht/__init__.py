@@ -9,13 +9,6 @@ from dht.peer_id import is_signed_by, short_name
 from dht.records import NodeRecord
 
 __all__ = [
-    "Directory",
-    "Identity",
-    "NodeRecord",
-    "Peer",
-    "PeerAddress",
-    "Stream",
-    "is_signed_by",
-    "open_peer",
+    "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Stream", "is_signed_by", "open_peer",
     "short_name",
-]
+]  # fmt: skip

@@ -5,13 +5,5 @@ from cli.simulation.load import Load, poisson_load, trace_load
 from cli.simulation.view import simulation_view
 
 __all__ = [
-    "PAGED",
-    "Choices",
-    "Comparison",
-    "Load",
-    "Outcome",
-    "compare",
-    "poisson_load",
-    "simulation_view",
-    "trace_load",
-]
+    "PAGED", "Choices", "Comparison", "Load", "Outcome", "compare", "poisson_load", "simulation_view", "trace_load",
+]  # fmt: skip

@@ -16,26 +16,7 @@ from swarm_node.model.source import ModelSource, read_costs
 from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_argument, keep_span
 
 __all__ = [
-    "NF4_VALUES",
-    "BlockShapes",
-    "Footprint",
-    "LayerList",
-    "ModelSource",
-    "Quant",
-    "Skip",
-    "VariableRope",
-    "as_block_output",
-    "bias_of",
-    "exchange",
-    "hidden_argument",
-    "keep_span",
-    "load_ends",
-    "load_pruned",
-    "longest_alike",
-    "make_fast",
-    "needed_tensors",
-    "quiet",
-    "read_costs",
-    "remote_blocks",
-    "weight_of",
-]
+    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope",
+    "as_block_output", "bias_of", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
+    "longest_alike", "make_fast", "needed_tensors", "quiet", "read_costs", "remote_blocks", "weight_of",
+]  # fmt: skip
