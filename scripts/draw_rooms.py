@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +18,8 @@ CLIENT_SIDE = ("generate", "client")
 NODE_SIDE = ("node", "engine", "compute")
 BOTH = ("model", "wire")
 """From top to bottom; each may import from those below it on its own side, and from both sides' rooms."""
+NEXT = {*pairwise((*CLIENT_SIDE, *BOTH)), *pairwise((*NODE_SIDE, *BOTH))}
+"""Rooms with none between them."""
 
 COLOURS = {
     "generate": "#b45309",
@@ -41,58 +44,53 @@ FIRST_LANE = 30
 """From the rooms, which leaves place for numbers."""
 PADDING = 12
 LINE = 17
-TEXT, CODE = 12, 12
 TEXT_CHARACTER, CODE_CHARACTER = 6.5, 7.3
 """Width of a character in the widest of the usual types."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a box says."""
+class Box:
+    """A room on the picture: its place in pixels, and its text in lines."""
 
     name: str
-    about: str
-    modules: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A room's place on the picture, in pixels, with its text in lines."""
-
-    room: Room
     left: float
     top: float
     width: float
     about: Sequence[str]
     modules: Sequence[str]
 
-    @property
-    def height(self) -> float:
-        return 2 * PADDING + LINE * (1 + len(self.about) + len(self.modules)) + 4
+    @classmethod
+    def of(cls, name: str, left: float, top: float, width: float) -> Box:
+        """With the first line of the room's docstring and the names of its files."""
+        folder, inside = ROOT / "swarm_node" / name, width - 2 * PADDING
+        told = ast.get_docstring(ast.parse((folder / "__init__.py").read_bytes())) or ""
+        files = [file for file in sorted(folder.rglob("*.py")) if file.stem not in ("__init__", "settings")]
+        names = "  ".join(file.relative_to(folder).with_suffix("").as_posix() for file in files)
+        about = textwrap.wrap(told.splitlines()[0].replace("``", ""), int(inside / TEXT_CHARACTER))
+        modules = textwrap.wrap(names, int(inside / CODE_CHARACTER), break_on_hyphens=False)
+        return cls(name, left, top, width, about, modules)
 
     @property
     def bottom(self) -> float:
-        return self.top + self.height
+        return self.top + 2 * PADDING + LINE * (1 + len(self.about) + len(self.modules)) + 4
 
-    @property
-    def right(self) -> float:
-        return self.left + self.width
-
-    @property
-    def middle(self) -> float:
-        return self.left + self.width / 2
-
-
-def read_room(name: str) -> Room:
-    """From its files and the first line of its docstring."""
-    folder = ROOT / "swarm_node" / name
-    about = ast.get_docstring(ast.parse((folder / "__init__.py").read_bytes())) or ""
-    modules = [
-        file.relative_to(folder).with_suffix("").as_posix()
-        for file in sorted(folder.rglob("*.py"))
-        if file.stem not in ("__init__", "settings")
-    ]
-    return Room(name, about.splitlines()[0].replace("``", ""), modules)
+    def draw(self) -> Iterator[str]:
+        colour, x, y = COLOURS[self.name], self.left + PADDING, self.top + PADDING + 12
+        yield (
+            f'<rect x="{self.left:g}" y="{self.top:g}" width="{self.width:g}" height="{self.bottom - self.top:g}" '
+            f'rx="6" fill="{colour}" fill-opacity="0.07" stroke="{colour}" stroke-width="1.5"/>'
+        )
+        yield f'<text x="{x:g}" y="{y:g}" font-size="15" font-weight="bold" fill="{colour}">{self.name}</text>'
+        for line in self.about:
+            y += LINE
+            yield f'<text x="{x:g}" y="{y:g}" font-size="12" fill="#334155">{escape(line)}</text>'
+        y += 4
+        for line in self.modules:
+            y += LINE
+            yield (
+                f'<text x="{x:g}" y="{y:g}" font-size="12" font-family="Menlo, Consolas, monospace" fill="#0f172a" '
+                f'xml:space="preserve">{escape(line)}</text>'
+            )
 
 
 def read_imports(rooms: Sequence[str]) -> Counter[tuple[str, str]]:
@@ -109,20 +107,15 @@ def read_imports(rooms: Sequence[str]) -> Counter[tuple[str, str]]:
     return counted
 
 
-def draw(rooms: Sequence[Room], imports: Counter[tuple[str, str]]) -> str:
-    """The picture as SVG, always the same for the same rooms and imports."""
-    passing = [edge for edge in sorted(imports) if not _is_next(*edge)]
-    lanes = {
-        side: [edge for edge in passing if (edge[0] in CLIENT_SIDE) == (side == "left")] for side in ("left", "right")
-    }
-    boxes = place({room.name: room for room in rooms}, len(lanes["left"]), len(lanes["right"]))
-    arrows = [
-        _straight(boxes[one], boxes[other], imports[one, other])
-        for one, other in sorted(imports)
-        if _is_next(one, other)
-    ]
-    for side, edges in lanes.items():
-        arrows += _by_lanes(boxes, _from_inside(edges), imports, side)
+def picture() -> str:
+    """The rooms as they are now, in SVG: always the same for the same rooms and imports."""
+    imports = read_imports((*CLIENT_SIDE, *NODE_SIDE, *BOTH))
+    passing = sorted(imports.keys() - NEXT, key=_from_inside)
+    left_edges = [edge for edge in passing if edge[0] in CLIENT_SIDE]
+    right_edges = [edge for edge in passing if edge[0] not in CLIENT_SIDE]
+    boxes = place(len(left_edges), len(right_edges))
+    arrows = [_straight(boxes[one], boxes[other], imports[one, other]) for one, other in sorted(imports.keys() & NEXT)]
+    arrows += _by_lanes(boxes, left_edges, imports, -1) + _by_lanes(boxes, right_edges, imports, 1)
     height = max(box.bottom for box in boxes.values()) + MARGIN
     heads = "".join(
         f'<marker id="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
@@ -135,14 +128,14 @@ def draw(rooms: Sequence[Room], imports: Counter[tuple[str, str]]) -> str:
         "<title>The rooms of swarm_node, and how often one imports from another</title>",
         f"<defs>{heads}</defs>",
         f'<rect width="{WIDTH}" height="{height:g}" fill="#ffffff"/>',
-        *(line for box in boxes.values() for line in _drawn(box)),
+        *(line for box in boxes.values() for line in box.draw()),
         *arrows,
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def place(rooms: dict[str, Room], left_lanes: int, right_lanes: int) -> dict[str, Box]:
+def place(left_lanes: int, right_lanes: int) -> dict[str, Box]:
     """A column for each side, and the rooms of both below them; lanes for arrows left and right."""
     left = MARGIN + FIRST_LANE + LANE * (left_lanes - 1)
     right = WIDTH - MARGIN - FIRST_LANE - LANE * (right_lanes - 1)
@@ -151,7 +144,7 @@ def place(rooms: dict[str, Room], left_lanes: int, right_lanes: int) -> dict[str
 
     def column(names: Sequence[str], x: float, y: float, width: float) -> float:
         for name in names:
-            boxes[name] = _box(rooms[name], x, y, width)
+            boxes[name] = Box.of(name, x, y, width)
             y = boxes[name].bottom + BELOW
         return y
 
@@ -160,63 +153,29 @@ def place(rooms: dict[str, Room], left_lanes: int, right_lanes: int) -> dict[str
     return boxes
 
 
-def _box(room: Room, left: float, top: float, width: float) -> Box:
-    inside = width - 2 * PADDING
-    about = textwrap.wrap(room.about, int(inside / TEXT_CHARACTER))
-    modules = textwrap.wrap("  ".join(room.modules), int(inside / CODE_CHARACTER), break_on_hyphens=False)
-    return Box(room, left, top, width, about, modules)
-
-
-def _drawn(box: Box) -> Iterator[str]:
-    colour, x = COLOURS[box.room.name], box.left + PADDING
-    yield (
-        f'<rect x="{box.left:g}" y="{box.top:g}" width="{box.width:g}" height="{box.height:g}" rx="6" '
-        f'fill="{colour}" fill-opacity="0.07" stroke="{colour}" stroke-width="1.5"/>'
-    )
-    y = box.top + PADDING + 12
-    yield f'<text x="{x:g}" y="{y:g}" font-size="15" font-weight="bold" fill="{colour}">{box.room.name}</text>'
-    for line in box.about:
-        y += LINE
-        yield f'<text x="{x:g}" y="{y:g}" font-size="{TEXT}" fill="#334155">{escape(line)}</text>'
-    y += 4
-    for line in box.modules:
-        y += LINE
-        yield (
-            f'<text x="{x:g}" y="{y:g}" font-size="{CODE}" font-family="Menlo, Consolas, monospace" fill="#0f172a" '
-            f'xml:space="preserve">{escape(line)}</text>'
-        )
-
-
-def _is_next(one: str, other: str) -> bool:
-    """Whether no room is between them."""
-    side = CLIENT_SIDE if one in CLIENT_SIDE else NODE_SIDE if one in NODE_SIDE else ()
-    order = [*side, *BOTH]
-    return order.index(other) == order.index(one) + 1
+def _from_inside(edge: tuple[str, str]) -> tuple[int, int]:
+    """The order of lanes: arrows that pass by few rooms are nearest to them."""
+    one, other = map((*NODE_SIDE, *CLIENT_SIDE, *BOTH).index, edge)
+    return other - one, one
 
 
 def _straight(one: Box, other: Box, count: int) -> str:
-    x = one.middle
-    return _arrow(one.room.name, f"M{x:g} {one.bottom:g}V{other.top:g}") + _number(
-        one.room.name, x + 8, (one.bottom + other.top) / 2 + 4, count, "start"
-    )
-
-
-def _from_inside(edges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """In the order of their lanes: those that pass by few rooms are nearest to them."""
-    order = (*NODE_SIDE, *CLIENT_SIDE, *BOTH)
-    return sorted(edges, key=lambda edge: (order.index(edge[1]) - order.index(edge[0]), order.index(edge[0])))
+    x, y = one.left + one.width / 2, (one.bottom + other.top) / 2 + 4
+    return _arrow(one.name, f"M{x:g} {one.bottom:g}V{other.top:g}") + _number(one.name, x + 8, y, count, "start")
 
 
 def _by_lanes(
-    boxes: dict[str, Box], edges: Sequence[tuple[str, str]], imports: Counter[tuple[str, str]], side: str
+    boxes: dict[str, Box], edges: Sequence[tuple[str, str]], imports: Counter[tuple[str, str]], sign: int
 ) -> list[str]:
-    """Arrows that leave a room at its side, go down in a lane of their own, and come in at the side of another."""
+    """Arrows that leave a room at its side (-1: left, 1: right), go down in a lane of their own, and come in at the
+    side of another."""
+
+    def edge_of(box: Box) -> float:
+        return box.left if sign < 0 else box.left + box.width
+
     arrows = []
-    sign, edge_of = (-1, lambda box: box.left) if side == "left" else (1, lambda box: box.right)
     for number, (one, other) in enumerate(edges):
-        lane = (min if side == "left" else max)(edge_of(box) for box in boxes.values()) + sign * (
-            FIRST_LANE + LANE * number
-        )
+        lane = edge_of(boxes[BOTH[0]]) + sign * (FIRST_LANE + LANE * number)
         leaving = [edge for edge in edges if edge[0] == one]
         coming = [edge for edge in edges if edge[1] == other]
         start = boxes[one].bottom - 14 - 16 * leaving.index((one, other))
@@ -236,12 +195,6 @@ def _number(name: str, x: float, y: float, count: int, anchor: str) -> str:
         f'<text x="{x:g}" y="{y:g}" font-size="11" text-anchor="{anchor}" fill="{COLOURS[name]}" '
         f'stroke="#ffffff" stroke-width="3" paint-order="stroke">{count}</text>'
     )
-
-
-def picture() -> str:
-    """Of the rooms as they are now."""
-    names = (*CLIENT_SIDE, *NODE_SIDE, *BOTH)
-    return draw([read_room(name) for name in names], read_imports(names))
 
 
 if __name__ == "__main__":
