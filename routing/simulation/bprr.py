@@ -60,7 +60,7 @@ class _Sent:
     """Servers that have not given their cache yet; the job runs once it is 0."""
 
 
-class _Clients:
+class _Clients(Dispatcher):
     """All clients at once, what they know of every server, and the servers' queues."""
 
     def __init__(self, graph: LinkGraph, book: RouteBook) -> None:
@@ -107,9 +107,6 @@ class _Clients:
                     self._expect(following, now)
                     started.append(Start(following, self._book.route(self._sent[following].path)))
         return started
-
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return ()
 
     def _choose(self, now: float) -> tuple[Path, float]:
         """The path with the least wait and time, and the longest wait on it."""

@@ -52,7 +52,7 @@ def fixed_chain_policy(rule: str, chains: Sequence[Chain], name: str | None = No
     return FixedChainPolicy(name or rule, rule, tuple(usable))
 
 
-class _CentralQueue:
+class _CentralQueue(Dispatcher):
     """Jffc, as a dispatcher."""
 
     def __init__(self, chains: Sequence[Chain], routes: Sequence[Route]) -> None:
@@ -68,9 +68,6 @@ class _CentralQueue:
         chain = self._chain_of.pop(job)
         following = self._jffc.depart(chain)
         return () if following is None else (self._start(following, chain),)
-
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return ()
 
     def _start(self, job: int, chain: int) -> Start:
         self._chain_of[job] = chain
@@ -136,7 +133,7 @@ DISPATCH_RULES = ("jffc", *_RULES)
 """Names that fixed_chain_policy knows."""
 
 
-class _QueuePerChain:
+class _QueuePerChain(Dispatcher):
     """Sends a job to a chain once and for all; it waits there for a slot."""
 
     def __init__(
@@ -167,6 +164,3 @@ class _QueuePerChain:
         if not self._queues[chain]:
             return ()
         return (Start(self._queues[chain].popleft(), self._routes[chain]),)
-
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return ()

@@ -69,7 +69,7 @@ def paged_policy(
     return PagedPolicy(graph, tuple(tokens), session_tokens)
 
 
-class _Pages:
+class _Pages(Dispatcher):
     """Free tokens of all servers and the one queue."""
 
     def __init__(self, policy: PagedPolicy, book: RouteBook, jobs: Sequence[Job]) -> None:
@@ -87,9 +87,6 @@ class _Pages:
     def depart(self, job: int, now: float) -> Sequence[Start | Wake]:
         self._take(self._running.pop(job), -self._reserved[job])
         return self._start_waiting()
-
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return ()
 
     def _start_waiting(self) -> Sequence[Start | Wake]:
         starts: list[Start | Wake] = []

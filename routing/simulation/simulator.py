@@ -45,7 +45,8 @@ class Dispatcher(Protocol):
         """A job that was started ends."""
 
     def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        """The time has come that was asked for with Wake."""
+        """The time has come that was asked for with Wake; never where none was."""
+        return ()
 
 
 class Policy(Protocol):

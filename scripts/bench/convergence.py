@@ -100,13 +100,6 @@ class Swarm(DrawnSwarm):
             for block in self.since[mover][-1][1].blocks()
         )
 
-    def joined_at(self) -> list[float]:
-        return [self.since[member][0][0] for member in self.members]
-
-    def central_plan(self) -> Plan:
-        """What they are measured by; the arrival rate is what all of these servers carry."""
-        return choose_reserve([self.servers[member] for member in self.members], self.model, self.arrival_rate)
-
 
 class Growth:
     """A swarm from its first server until it rests."""
@@ -137,7 +130,8 @@ class Growth:
             swarm.now, turn = turn, turn + TURN_SECONDS
             if swarm.members:
                 self._turn()
-        central = swarm.central_plan().bounds.lower
+        members = [swarm.servers[member] for member in swarm.members]
+        central = choose_reserve(members, swarm.model, swarm.arrival_rate).bounds.lower
         return Result(
             seed,
             len(swarm.members),
@@ -170,7 +164,7 @@ class Growth:
             self.plan, self.planned_for = plan_for(swarm.seen_by(None)), len(swarm.members)
         mover = swarm.random.choice([member for member in swarm.members if member not in self.settled])
         seen = swarm.seen_by(mover)
-        joined_at = swarm.joined_at()
+        joined_at = [swarm.since[member][0][0] for member in swarm.members]
         decision = move_for_speed(seen, swarm.members.index(mover), self.plan, joined_at, LOAD_SECONDS, swarm.now)
         if isinstance(decision, Move) and swarm.may_leave(mover, decision.span):
             before = _uncovered(swarm)

@@ -41,9 +41,9 @@ class Growth:
     chains: int
 
 
-def two_kinds(count: int, seed: int = 0) -> list[Server]:
+def two_kinds(count: int) -> list[Server]:
     """One server in five is fast, as in the paper's simulation; network times differ from server to server."""
-    draw = random.Random(seed)
+    draw = random.Random(0)
     return [
         Server(f"fast{number}", 40e9, 0.018 + draw.expovariate(1 / 0.02), 0.109)
         if draw.random() < 0.2
@@ -52,9 +52,9 @@ def two_kinds(count: int, seed: int = 0) -> list[Server]:
     ]
 
 
-def all_different(count: int, seed: int = 0) -> list[Server]:
+def all_different(count: int) -> list[Server]:
     """No two servers have the same memory or speed."""
-    draw = random.Random(seed)
+    draw = random.Random(0)
     return [
         Server(f"s{number}", draw.uniform(8e9, 80e9), 0.018 + draw.expovariate(1 / 0.02), draw.uniform(0.05, 0.3))
         for number in range(count)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from statistics import mean
 
+import numpy as np
+
 from bench.drawn_swarm import best_rate, draw_server
 from churn.member import USUAL_PACE, Member
 from churn.swarm import Why, placed_by_plan, plan_of, suffices
@@ -43,9 +45,9 @@ class Day:
     """Mean lower bound on the response time."""
     central: float = 0.0
     """The same of the central plan."""
-    ratio: float = 0.0
+    ratio: float = math.nan
     """Of the two, the median over time."""
-    ratio_high: float = 0.0
+    ratio_high: float = math.nan
     """What that ratio exceeds a twentieth of the time."""
     node_hours: float = 0.0
     joins: int = 0
@@ -92,7 +94,9 @@ class Volunteers:
         total = day.hours * 3600
         day.seconds /= day.comparable or 1
         day.central /= day.comparable or 1
-        day.ratio, day.ratio_high = (_quantile(self.ratios, share) for share in (0.5, 0.95))
+        if day.comparable:
+            ratios, lasted = zip(*self.ratios, strict=True)
+            day.ratio, day.ratio_high = np.quantile(ratios, [0.5, 0.95], weights=lasted, method="inverted_cdf").tolist()
         for share in ("suffices", "covered", "overloaded", "comparable"):
             setattr(day, share, getattr(day, share) / total)
         day.speed_moves, day.rescue_moves, day.fresh_starts = (swarm.counts.moves[why] for why in Why)
@@ -157,17 +161,6 @@ class Volunteers:
         self.now = forecast(self.swarm.served())
         self.central = math.inf if plan is None else plan.bounds.lower
         self.enough, self.there = suffices(self.swarm), len(self.swarm.present)
-
-
-def _quantile(weighted: list[tuple[float, float]], share: float) -> float:
-    """The value that is not exceeded for this share of the time; ``weighted`` are values and how long each lasted."""
-    least = share * sum(lasted for _, lasted in weighted)
-    passed = 0.0
-    for value, lasted in sorted(weighted):
-        passed += lasted
-        if passed >= least:
-            return value
-    return math.nan
 
 
 def day(seed: int, factor: float, hours: float, apart: float = 0.0) -> Day:

@@ -110,16 +110,8 @@ def predict(
         policy = SwarmPolicy(graph, graph.slots, (1,) * len(settings.jobs), ways, shared)
     if shared:
         return simulate_shared(policy, settings.jobs, cluster, np.random.default_rng(settings.seed))
-    ring = with_ring(policy, cluster)
+    ring = RingPolicy(policy, cluster.ring_seconds)
     return simulate(ring, settings.jobs, cluster.times(), np.random.default_rng(settings.seed))
-
-
-def with_ring(policy: Policy, cluster: Cluster) -> Policy:
-    """The policy with jobs that take, for each token, the way round the ring of their chain.
-
-    Data goes on from machine to machine, where the simulator's own times are a sum over machines.
-    """
-    return _RingPolicy(policy, cluster.ring_seconds)
 
 
 def _petals(cluster: Cluster, settings: Settings) -> PetalsPolicy:
@@ -133,7 +125,12 @@ def _petals(cluster: Cluster, settings: Settings) -> PetalsPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _RingPolicy:
+class RingPolicy:
+    """A policy with jobs that take, for each token, the way round the ring of their chain.
+
+    Data goes on from machine to machine, where the simulator's own times are a sum over machines.
+    """
+
     inner: Policy
     ring_seconds: Callable[[Sequence[Link]], float]
 

@@ -40,7 +40,7 @@ class SwarmPolicy:
         return _Clients(self, jobs, times, rng)
 
 
-class _Clients:
+class _Clients(Dispatcher):
     def __init__(
         self, policy: SwarmPolicy, jobs: Sequence[Job], times: Sequence[ServerTime], rng: np.random.Generator
     ) -> None:
@@ -65,9 +65,6 @@ class _Clients:
     def depart(self, job: int, now: float) -> Sequence[Start | Wake]:
         self._take(self._running.pop(job), -self._needs[job])
         return self._start_waiting(now)
-
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return ()
 
     def _start_waiting(self, now: float) -> Sequence[Start | Wake]:
         starts: list[Start | Wake] = []

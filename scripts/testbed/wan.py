@@ -25,9 +25,6 @@ from testbed import wan_namespaces as namespaces
 from testbed.wan_forwarder import Settings
 from testbed.wan_links import Traffic
 
-MTU = 9000
-"""Octets. Six times those of the internet, as the forwarder's work goes with the packets. TCP starts at the usual speed
-all the same (the first window is set in octets); what remains different is that a loss takes out a larger piece."""
 MOST_HOSTS = 500
 """The forwarder holds a descriptor for each, and `select` takes 1024 at most."""
 LEAVE_SECONDS = 30.0
@@ -40,13 +37,7 @@ class Wan:
     """
 
     def __init__(
-        self,
-        hosts: int,
-        delays: Sequence[Sequence[float]],
-        rate_bits: float,
-        loss: float,
-        prefix: str = "swarmbed",
-        mtu: int = MTU,
+        self, hosts: int, delays: Sequence[Sequence[float]], rate_bits: float, loss: float, prefix: str = "swarmbed"
     ) -> None:
         """Delays are in seconds one way, row to column; rate and loss share hold for each direction of each pair.
 
@@ -59,13 +50,11 @@ class Wan:
             raise UsageError(f"delays between {hosts} hosts are {hosts} rows of {hosts} numbers")
         if not re.fullmatch(r"[a-z][a-z0-9]{0,19}", prefix):
             raise UsageError(f"{prefix!r} cannot start the names of namespaces: use 1 to 20 small letters and digits")
-        if not 576 <= mtu <= 65535:
-            raise UsageError(f"packets have 576 to 65535 octets, not {mtu}")
         matrix = [[float(delay) for delay in row] for row in delays]
         for row in matrix:
             for delay in row:
                 _checked(delay=delay, rate_bits=rate_bits, loss=loss)
-        self._settings = Settings(os.getpid(), prefix, matrix, rate_bits, loss, mtu)
+        self._settings = Settings(os.getpid(), prefix, matrix, rate_bits, loss)
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -109,20 +98,10 @@ class Wan:
         """What to run instead of ``arguments`` for that program to be on the host. It keeps its process id."""
         return ["ip", "netns", "exec", self._name(host), *arguments]
 
-    def set_link(
-        self,
-        source: int,
-        destination: int,
-        *,
-        delay: float | None = None,
-        rate: float | None = None,
-        loss: float | None = None,
-    ) -> None:
-        """Change one direction from now on: seconds, bits per second, share. None leaves as it is."""
-        given = {"delay": delay, "rate_bits": rate, "loss": loss}
-        changes = {field: float(value) for field, value in given.items() if value is not None}
-        _checked(**changes)
-        self._ask({"link": [self._known(source), self._known(destination)], **changes})
+    def set_delay(self, source: int, destination: int, delay: float) -> None:
+        """Seconds in one direction from now on."""
+        _checked(delay=delay)
+        self._ask({"link": [self._known(source), self._known(destination)], "delay": float(delay)})
 
     def cut(self, host: int) -> None:
         """No packet comes from or to this host any more; what it says to itself is heard."""

@@ -35,18 +35,16 @@ class Settings:
     """Seconds, one way from row to column."""
     rate_bits: float
     loss: float
-    mtu: int
 
 
 class Forwarder:
     """Packets from device to device. Ends by SystemExit: when the owner is gone or by SIGTERM."""
 
-    def __init__(self, links: Links, devices: list[int], mtu: int, owner: int) -> None:
+    def __init__(self, links: Links, devices: list[int], owner: int) -> None:
         """``owner`` is a descriptor of its process."""
         self._links = links
         self._devices = devices
         self._hosts = {device: host for host, device in enumerate(devices)}
-        self._mtu = mtu
         self._owner = owner
         self._poll = select.epoll()
         for descriptor in (*devices, owner, STDIN):
@@ -69,7 +67,7 @@ class Forwarder:
         source, accept, clock = self._hosts[device], self._links.accept, time.monotonic
         for _ in range(BURST):
             try:
-                packet = os.read(device, self._mtu)
+                packet = os.read(device, namespaces.MTU)
             except BlockingIOError:
                 return
             if packet[0] >> 4 == 4 and packet[16:18] == NETWORK_START:
@@ -90,9 +88,8 @@ class Forwarder:
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
         match command:
-            case {"link": [source, destination], **changes}:
-                for field, value in changes.items():
-                    setattr(self._links[source, destination], field, value)
+            case {"link": [source, destination], "delay": seconds}:
+                self._links[source, destination].delay = seconds
             case {"cut": host}:
                 self._links.cut(host)
             case {"heal": host}:
@@ -127,8 +124,8 @@ def main() -> None:
     try:
         namespaces.remove(namespaces.existing(settings.prefix))
         names = [namespaces.name(settings.prefix, os.getpid(), host) for host in range(len(settings.delays))]
-        devices = namespaces.create(names, settings.mtu)
-        forwarder = Forwarder(Links(settings.delays, settings.rate_bits, settings.loss), devices, settings.mtu, owner)
+        devices = namespaces.create(names)
+        forwarder = Forwarder(Links(settings.delays, settings.rate_bits, settings.loss), devices, owner)
         _hurry()
         _reply({})
         forwarder.run()

@@ -50,7 +50,6 @@ class Traffic:
 
     packets: int = 0
     """Delivered."""
-    octets: int = 0
     lost: int = 0
     """By chance."""
     overflowed: int = 0
@@ -126,7 +125,6 @@ class Links:
                 traffic.refused += 1
             else:
                 traffic.packets += 1
-                traffic.octets += len(packet)
                 self._late_sum += late
                 traffic.late_most = max(traffic.late_most, late)
         return None

@@ -25,7 +25,7 @@ from testbed.clients import Reservation, Routing
 from testbed.cluster import Cluster, Machine
 from testbed.node_processes import Network
 from testbed.petals_client import shortest_path
-from testbed.policies import Placed, Settings, with_ring
+from testbed.policies import Placed, RingPolicy, Settings
 from testbed.shared_gpus import simulate_shared
 from testbed.wan import Wan
 from testbed.wan_namespaces import missing
@@ -93,7 +93,7 @@ def test_jobs_that_never_meet_take_as_long_on_shared_gpus_as_alone() -> None:
     rng = np.random.default_rng(0)
 
     shared = simulate_shared(policy, jobs, machines, rng)
-    alone = simulate(with_ring(policy, machines), jobs, machines.times(), rng)
+    alone = simulate(RingPolicy(policy, machines.ring_seconds), jobs, machines.times(), rng)
 
     assert shared.response == pytest.approx(alone.response, rel=1e-6)
 

@@ -152,9 +152,9 @@ def test_a_round_trip_takes_the_delay_there_and_the_delay_back(wan: Wan) -> None
 
 @needs_root
 def test_a_delay_can_be_changed_while_the_network_runs(wan: Wan) -> None:
-    wan.set_link(1, 0, delay=0.2)
+    wan.set_delay(1, 0, 0.2)
     assert round_trip(wan, 0, 1) >= THERE + 0.2
-    wan.set_link(1, 0, delay=BACK)
+    wan.set_delay(1, 0, BACK)
 
 
 @needs_root
