@@ -140,10 +140,7 @@ def optimisers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for the embedding and the norms."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-    return [
-        Muon(matrices, MATRIX_RATE),
-        torch.optim.AdamW(others, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    return [Muon(matrices, MATRIX_RATE), torch.optim.AdamW(others, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
 def train(model: LlamaForCausalLM, rows: Iterator[torch.Tensor], steps: int) -> None:

@@ -28,13 +28,7 @@ from routing.simulation.service_time import JobTime, Route, ServerTime, mean_ser
 from routing.simulation.simulator import Dispatcher, Policy, Start, Wake, simulate
 from routing.simulation.stale_clients import StaleClientsPolicy
 from routing.simulation.whole_model import whole_model_chains
-from routing.simulation.workload import (
-    Job,
-    poisson_jobs,
-    trace_jobs,
-    with_exponential_sizes,
-    with_poisson_arrivals,
-)
+from routing.simulation.workload import Job, poisson_jobs, trace_jobs, with_exponential_sizes, with_poisson_arrivals
 
 __all__ = [
     "DISPATCH_RULES", "HABITS_OFF", "POLICY_NAMES", "BprrPolicy", "Dispatcher", "FixedChainPolicy", "Habits", "Job",

@@ -101,17 +101,6 @@ class _Clients:
         self._running: dict[int, Path] = {}
 
     def arrive(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return self._attempt(job, now)
-
-    def wake(self, job: int, now: float) -> Sequence[Start | Wake]:
-        return self._attempt(job, now)
-
-    def depart(self, job: int, now: float) -> Sequence[Start | Wake]:
-        for link in self._running.pop(job):
-            self._change(self._graph.server[link], self._graph.length[link])
-        return ()
-
-    def _attempt(self, job: int, now: float) -> Sequence[Start | Wake]:
         path = self._path()
         server, length = self._graph.server, self._graph.length
         if any(self._free[server[link]] < length[link] for link in path):
@@ -126,6 +115,13 @@ class _Clients:
         self._attempts.pop(job, None)
         self._running[job] = path
         return (Start(job, self._book.route(path)),)
+
+    wake = arrive
+
+    def depart(self, job: int, now: float) -> Sequence[Start | Wake]:
+        for link in self._running.pop(job):
+            self._change(self._graph.server[link], self._graph.length[link])
+        return ()
 
     def _change(self, server: int, slots: int) -> None:
         self._free[server] += slots

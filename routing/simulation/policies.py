@@ -68,11 +68,7 @@ def build_policy(
     if name == "jffc-only":
         return fixed_chain_policy("jffc", whole_model_chains(servers, model), name)
     plan = choose_reserve(
-        servers,
-        model,
-        arrival_rate,
-        stop_early=stop_early,
-        candidates=None if reserve is None else [reserve],
+        servers, model, arrival_rate, stop_early=stop_early, candidates=None if reserve is None else [reserve]
     )
     if paged and session_tokens is not None:
         return paged_policy(servers, model, plan.placement.spans, session_tokens)

@@ -40,12 +40,7 @@ from swarm_node.settings import ANNOUNCE_SECONDS, RECORD_SECONDS
 
 PACES = (
     Pace(),
-    Pace(
-        announce=ANNOUNCE_SECONDS / 2,
-        record=RECORD_SECONDS / 2,
-        look=LOOK_SECONDS / 2,
-        overdue=OVERDUE_SECONDS / 2,
-    ),
+    Pace(announce=ANNOUNCE_SECONDS / 2, record=RECORD_SECONDS / 2, look=LOOK_SECONDS / 2, overdue=OVERDUE_SECONDS / 2),
 )
 """As nodes have it, and twice as often."""
 MEMORY_FACTORS = (1.5, 3.0, 6.0)

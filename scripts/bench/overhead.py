@@ -110,10 +110,7 @@ def main(
     """Measure what a step costs beside its computation."""
     results = Results(out)
     costs: list[Cost] = []
-    for spans, measured in (
-        ([Span(0, 1), Span(1, 2), Span(2, 3)], measure_chain),
-        ([Span(0, 3)], measure_sessions),
-    ):
+    for spans, measured in (([Span(0, 1), Span(1, 2), Span(2, 3)], measure_chain), ([Span(0, 3)], measure_sessions)):
         with LocalSwarm(MODEL.name, program=PROGRAM) as swarm:
             nodes = swarm.start(spans)
             process_ids = [node.process.pid for node in nodes]

@@ -147,5 +147,4 @@ def _draw(study: Study, rows: Sequence[Row]) -> None:
     share.plot(loads, [row["jffc_service_share"] for row in rows], "o-")
     share.axhline(SERVICE_SHARE, color="grey", linestyle=":")
     share.set(xlabel="load λ/ν", ylabel="service / response under JFFC")
-    study.write_rows("fig5", rows)
-    study.save("fig5", figure, f"Mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}")
+    study.write("fig5", rows, figure, f"Mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}")

@@ -104,8 +104,8 @@ def _draw(study: Study, rows: list[Row]) -> None:
         axes.plot(RATES, [row[column] for row in rows], style, label=label)
     axes.set(xlabel="λ (jobs/s)", ylabel="job servers needed for λ/ρ̄")
     axes.legend()
-    study.write_rows("fig4", rows)
-    study.save("fig4", figure, f"Mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}, c = {RESERVE}")
+    caption = f"Mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}, c = {RESERVE}"
+    study.write("fig4", rows, figure, caption)
 
 
 def _mean(values: list[int | None]) -> float:

@@ -41,12 +41,8 @@ def make(study: Study) -> Outcome:
         axes.plot(values, [row["comm_seconds"] for row in rows[first:]], "k--", label="communication")
         axes.set(xlabel=varied, ylabel="seconds per job and server")
         axes.legend(fontsize=8)
-    study.write_rows("fig9_10", rows)
-    study.save(
-        "fig9_10",
-        figure,
-        f"Model, not measurement; else 1 block, {INPUT_TOKENS} input and {OUTPUT_TOKENS} output tokens; median RTT",
-    )
+    lengths = f"{INPUT_TOKENS} input and {OUTPUT_TOKENS} output tokens"
+    study.write("fig9_10", rows, figure, f"Model, not measurement; else 1 block, {lengths}; median RTT")
     return Outcome(
         "Figures 9 and 10: times of the model",
         (),

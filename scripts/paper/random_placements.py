@@ -86,8 +86,7 @@ def make(study: Study) -> Outcome:
             axes.plot(rates, [row[column] for row in rows[-STEPS:]], style, drawstyle="steps-mid", label=label)
         axes.set(title=f"J = {count}, η = {share:g}", xlabel="λ (jobs/s)", ylabel="c·K(c), job servers needed")
         axes.legend(fontsize=8)
-    study.write_rows("fig3", rows)
-    study.save("fig3", figure, f"Median of {study.scale.runs} clusters; c = {RESERVE}. No line: not reached")
+    study.write("fig3", rows, figure, f"Median of {study.scale.runs} clusters; c = {RESERVE}. No line: not reached")
     return Outcome(
         "Figure 3: GBP-CR against random placements",
         tuple(claims),

@@ -33,8 +33,7 @@ def make(study: Study) -> Outcome:
     chosen.set(xlabel="λ (jobs/s)", ylabel="c*")
     response.set(xlabel="λ (jobs/s)", ylabel="simulated mean response at c* (s)")
     chosen.legend()
-    study.write_rows("fig7", rows)
-    study.save("fig7", figure, f"Least mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}")
+    study.write("fig7", rows, figure, f"Least mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}")
     by_bound = [row["lower"] for row in rows]
     listed = ", ".join(f"{c} at {rate:g}" for c, rate in zip(by_bound, rates, strict=True))
     return Outcome(

@@ -39,8 +39,8 @@ def make(study: Study) -> Outcome:
         slots.set_ylabel("c·K(c) (grey)")
         axes.set(title=f"λ = {rate:g}", xlabel="c", ylabel="mean response (s)")
         axes.legend(fontsize=8)
-    study.write_rows("fig6", rows)
-    study.save("fig6", figure, f"Mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}. Stars: least")
+    caption = f"Mean of {study.scale.runs} clusters; J = {SERVERS}, η = {FAST_SHARE}. Stars: least"
+    study.write("fig6", rows, figure, caption)
     return Outcome(
         "Figure 6: how much cache to reserve",
         tuple(claims),

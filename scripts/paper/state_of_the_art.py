@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from paper.clusters import Cell, simulated_cluster
 from paper.settings import ARRIVAL_RATE, FAST, FAST_SHARE, OUTPUT_TOKENS, SERVERS, SIMULATED_MODEL, SLOW, WARM_UP
@@ -92,8 +93,8 @@ def make(study: Study) -> Outcome:
         (row for row, case in zip(rows, cases, strict=True) if case == Case(SERVERS, FAST_SHARE, case.rate)),
         key=lambda row: row["arrival_rate"],
     )
-    _draw(study, on_grid, by_rate)
-    study.write_rows("fig8", rows)
+    caption = f"Mean of {scale.runs} clusters; λ = {ARRIVAL_RATE} but for the last panel"
+    study.write("fig8", rows, _drawn(on_grid, by_rate), caption)
     shown = [
         {"J": row["servers"], "η": row["fast_share"], "λ": row["arrival_rate"], "round trips": row["round_trips"]}
         | {policy: row[policy] for policy in POLICIES}
@@ -192,7 +193,7 @@ def _note(rows: Sequence[Row]) -> str:
     )
 
 
-def _draw(study: Study, on_grid: Sequence[Row], by_rate: Sequence[Row]) -> None:
+def _drawn(on_grid: Sequence[Row], by_rate: Sequence[Row]) -> Figure:
     counts = sorted({row["servers"] for row in on_grid})
     figure = panels(len(counts) + 1)
     for axes, count in zip(figure.axes, counts, strict=False):
@@ -212,4 +213,4 @@ def _draw(study: Study, on_grid: Sequence[Row], by_rate: Sequence[Row]) -> None:
     figure.axes[-1].set(
         title=f"J = {SERVERS}, η = {FAST_SHARE}", xlabel="λ (jobs/s)", ylabel="mean response (s)", yscale="log"
     )
-    study.save("fig8", figure, f"Mean of {study.scale.runs} clusters; λ = {ARRIVAL_RATE} but for the last panel")
+    return figure

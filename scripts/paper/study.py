@@ -92,21 +92,17 @@ class Study:
             for run in range(self.scale.runs)
         ]
 
-    def write_rows(self, name: str, rows: Sequence[Row], trace: bool = False) -> None:
-        """A CSV with the columns of the first row and the sources of the inputs."""
+    def write(self, name: str, rows: Sequence[Row], figure: Figure, caption: str, trace: bool = False) -> None:
+        """A CSV with the columns of the first row, a PNG with a caption, and in both the sources of the inputs."""
         sources = {"rtts": self.inputs.rtt_source} | ({"trace": self.inputs.trace_source} if trace else {})
         with (self.out / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, [*rows[0], *sources])
             writer.writeheader()
             writer.writerows({**row, **sources} for row in rows)
-        self.files.append(f"{name}.csv")
-
-    def save(self, name: str, figure: Figure, caption: str, trace: bool = False) -> None:
-        """A PNG with a caption that names the sources of the inputs."""
-        sources = f"RTTs: {self.inputs.rtt_source}" + (f"; requests: {self.inputs.trace_source}" if trace else "")
-        figure.text(0.5, 0.005, f"{caption}. {sources}.", ha="center", va="bottom", fontsize=7)
+        told = f"RTTs: {self.inputs.rtt_source}" + (f"; requests: {self.inputs.trace_source}" if trace else "")
+        figure.text(0.5, 0.005, f"{caption}. {told}.", ha="center", va="bottom", fontsize=7)
         figure.savefig(self.out / f"{name}.png", dpi=150)
-        self.files.append(f"{name}.png")
+        self.files.extend((f"{name}.csv", f"{name}.png"))
 
 
 def panels(count: int) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from paper.settings import TRACE_RESERVE
@@ -53,8 +54,8 @@ def make(study: Study) -> Outcome:
     factor = calibrate(study)
     tables = {1.0: _measure_all(study, 1.0, "table, by the formula"), factor: _measure_all(study, factor, "table, ×f")}
     rows = [row for each, table in tables.items() for row in _rows(table, each)]
-    study.write_rows("table", rows, trace=True)
-    _draw_table(study, tables)
+    caption = f"Mean of {study.scale.draws} draws of round-trip times"
+    study.write("table", rows, _drawn(tables), caption, trace=True)
     _draw_sweeps(study, factor)
     claims = [claim for each, table in tables.items() for claim in _claims(table, each)]
     markdown = tuple(
@@ -142,7 +143,7 @@ def _below(means: Mapping[str, float], rival: str, goal: float, how: str) -> Cla
     return Claim(f"the proposed is at least {goal:.0%} below {rival} ({how})", f"{reduction:.1%}", reduction >= goal)
 
 
-def _draw_table(study: Study, tables: Mapping[float, Table]) -> None:
+def _drawn(tables: Mapping[float, Table]) -> Figure:
     figure = panels(len(tables))
     for axes, (factor, table) in zip(figure.axes, tables.items(), strict=True):
         means = [average(measured) for measured in table.values()]
@@ -158,7 +159,7 @@ def _draw_table(study: Study, tables: Mapping[float, Table]) -> None:
         axes.invert_yaxis()
         axes.set(title=f"computing times × {factor:.2f}", xlabel="mean response (s)", xscale="symlog")
         axes.legend(fontsize=8)
-    study.save("table", figure, f"Mean of {study.scale.draws} draws of round-trip times", trace=True)
+    return figure
 
 
 def _draw_sweeps(study: Study, factor: float) -> None:
@@ -189,9 +190,8 @@ def _draw_sweeps(study: Study, factor: float) -> None:
         for name in names
         for speed in SPEEDS
     ]
-    study.write_rows("table_sweeps", rows, trace=True)
     caption = f"Computing times × {factor:.2f}; mean of {min(FEW_DRAWS, study.scale.draws)} draws"
-    study.save("table_sweeps", figure, caption, trace=True)
+    study.write("table_sweeps", rows, figure, caption, trace=True)
 
 
 def _sweep(study: Study, factor: float, title: str, cases: Mapping[str, tuple[Variant, float]]) -> dict[str, Measured]:

@@ -56,12 +56,7 @@ class Cluster:
         prompt = sum(job.input_tokens for job in jobs) / len(jobs)
         new = sum(job.output_tokens for job in jobs) / len(jobs)
         return tuple(
-            Server(
-                machine.name,
-                machine.memory_bytes,
-                self.way_seconds(host) * new,
-                machine.time.seconds(prompt, new),
-            )
+            Server(machine.name, machine.memory_bytes, self.way_seconds(host) * new, machine.time.seconds(prompt, new))
             for host, machine in enumerate(self.machines)
         )
 

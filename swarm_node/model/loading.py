@@ -23,10 +23,7 @@ _NOTHING_ATTENDS = "swarm_remote"
 
 
 def load_pruned(
-    source: ModelSource,
-    span: Span | None,
-    dtype: torch.dtype,
-    prune: Callable[[Any], None],
+    source: ModelSource, span: Span | None, dtype: torch.dtype, prune: Callable[[Any], None]
 ) -> PreTrainedModel:
     """The model with the weights of ``span``, or of all but its blocks; ``prune`` takes out the rest while it is made.
 
