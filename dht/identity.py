@@ -69,7 +69,7 @@ class Identity:
         identity = cls(path, secrets.token_bytes(32))
         try:
             _make_private_directories(path.parent)
-            _write_once(path, identity._content())
+            _write_once(path, _HEADER + identity._key.private_bytes_raw() + identity._public_bytes())
         except FileExistsError:
             return cls.load(path)
         except OSError as error:
@@ -82,9 +82,6 @@ class Identity:
 
     def _public_bytes(self) -> bytes:
         return self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-    def _content(self) -> bytes:
-        return _HEADER + self._key.private_bytes_raw() + self._public_bytes()
 
 
 def _make_private_directories(directory: Path) -> None:

@@ -16,7 +16,6 @@ from routing.simulation import (
     DISPATCH_RULES,
     POLICY_NAMES,
     FixedChainPolicy,
-    Policy,
     SimulationResult,
     Summary,
     build_policy,
@@ -123,13 +122,9 @@ def _run(policy: str, cluster: Cluster, load: Load, choices: Choices, plan: Plan
         output_tokens=load.output_tokens,
     )
     result = simulate(built, load.jobs, load.times, rng)
-    share = _load_of(built, load.arrival_rate)
+    share = load.arrival_rate / total_rate(built.chains) if isinstance(built, FixedChainPolicy) else None
     overloaded = _queue_grows(result) if share is None else share >= 1
     return Outcome(policy, result.summary(choices.warm_up), None, share, overloaded)
-
-
-def _load_of(policy: Policy, arrival_rate: float) -> float | None:
-    return arrival_rate / total_rate(policy.chains) if isinstance(policy, FixedChainPolicy) else None
 
 
 def _queue_grows(result: SimulationResult) -> bool:

@@ -113,19 +113,11 @@ def _idle_queue(loads: ChainLoads) -> int:
     return loads.any_of(idle or range(len(loads.jobs)))
 
 
-def _shortest_delay(loads: ChainLoads) -> int:
-    return loads.delays.index(min(loads.delays))
-
-
-def _fastest_shortest_queue(loads: ChainLoads) -> int:
-    return loads.jobs.index(min(loads.jobs))
-
-
 _RULES: dict[str, Callable[[ChainLoads], int]] = {
     "jsq": _shortest_queue,
     "jiq": _idle_queue,
-    "sed": _shortest_delay,
-    "sa-jsq": _fastest_shortest_queue,
+    "sed": lambda loads: loads.delays.index(min(loads.delays)),
+    "sa-jsq": lambda loads: loads.jobs.index(min(loads.jobs)),
     "random": ChainLoads.by_rate,
 }
 

@@ -129,19 +129,13 @@ def environment(python: Path, dtype: Dtype) -> dict[str, Any]:
     names = (*PACKAGES, "petals")
     ask = f"from importlib.metadata import version; print(*map(version, {names!r}))"
     theirs = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    release = f"commit {commit()}" if commit() else f"release {version('swarm-node')}"
+    ours = [release, f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]
     return {
         "model": f"Llama of {PARAMETERS / 1e6:.1f}M {dtype}: hidden {HIDDEN}, {BLOCKS} blocks, vocabulary {VOCABULARY}",
         "machine": f"{processor()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "threads": "1 in every process",
-        "swarm-node": ", ".join([_release(), f"Python {platform.python_version()}", *_versions(PACKAGES)]),
+        "swarm-node": ", ".join(ours),
         "Petals": ", ".join(f"{name} {release}" for name, release in zip(names, theirs, strict=True)),
         "load average at the start": f"{os.getloadavg()[0]:.2f}",
     }
-
-
-def _release() -> str:
-    return f"commit {commit()}" if commit() else f"release {version('swarm-node')}"
-
-
-def _versions(names: Sequence[str]) -> list[str]:
-    return [f"{name} {version(name)}" for name in names]

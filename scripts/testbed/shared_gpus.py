@@ -114,7 +114,7 @@ class _Simulation:
 
     def run(self) -> SimulationResult:
         for number, job in enumerate(self._jobs):
-            self._at(job.arrival, partial(self._arrive, number))
+            self._at(job.arrival, partial(self._ask, self._dispatcher.arrive, number))
         while self._agenda:
             self._now, _, event = heapq.heappop(self._agenda)
             event()
@@ -127,18 +127,13 @@ class _Simulation:
         self._number += 1
         heapq.heappush(self._agenda, (time, self._number, event))
 
-    def _arrive(self, job: int) -> None:
-        self._obey(self._dispatcher.arrive(job, self._now))
-
-    def _wake(self, job: int) -> None:
-        self._obey(self._dispatcher.wake(job, self._now))
-
-    def _obey(self, decisions: Sequence[Start | Wake]) -> None:
-        for decision in decisions:
+    def _ask(self, what: Callable[[int, float], Sequence[Start | Wake]], job: int) -> None:
+        """Tell the dispatcher what has come of a job, and do what it then wants."""
+        for decision in what(job, self._now):
             if isinstance(decision, Start):
                 self._start(decision.job, decision.route)
             else:
-                self._at(decision.at, partial(self._wake, decision.job))
+                self._at(decision.at, partial(self._ask, self._dispatcher.wake, decision.job))
 
     def _start(self, number: int, route: Route) -> None:
         self._starts[number] = self._now
@@ -205,7 +200,7 @@ class _Simulation:
         for link, session in zip(running.links, running.sessions, strict=True):
             self._machines[link.server].sessions.remove(session)
         self._ends[running.number] = self._now
-        self._obey(self._dispatcher.depart(running.number, self._now))
+        self._ask(self._dispatcher.depart, running.number)
 
 
 def _tokens(step: _Step, rows: int) -> int:

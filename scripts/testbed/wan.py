@@ -93,7 +93,8 @@ class Wan:
 
     def command(self, host: int, arguments: Sequence[str]) -> list[str]:
         """What to run instead of ``arguments`` for that program to be on the host. It keeps its process id."""
-        return ["ip", "netns", "exec", self._name(host), *arguments]
+        name = namespaces.name(self._settings.prefix, self._running().pid, self._known(host))
+        return ["ip", "netns", "exec", name, *arguments]
 
     def set_delay(self, source: int, destination: int, delay: float) -> None:
         """Seconds in one direction from now on."""
@@ -115,9 +116,6 @@ class Wan:
         if not 0 <= host < self.hosts:
             raise UsageError(f"the test bed has hosts 0 to {self.hosts - 1}, not {host}")
         return host
-
-    def _name(self, host: int) -> str:
-        return namespaces.name(self._settings.prefix, self._running().pid, self._known(host))
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
