@@ -28,13 +28,6 @@ _STATES = (
 )
 """States by the number they have in records; numbers are only ever added."""
 
-_SHARED = (
-    "memory_bytes", "block_bytes", "token_bytes", "cache_tokens", "free_tokens", "prefill_seconds", "decode_seconds",
-    "running", "waiting", "backlog_tokens", "pinned", "joined_at", "job_rate", "prompt_tokens", "new_tokens",
-    "upload_rate", "download_rate", "dtype",
-)  # fmt: skip
-"""Fields that say the same in a record as in a NodeView."""
-
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Tokens = Annotated[int, Field(ge=0, le=2**50)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
@@ -103,16 +96,33 @@ class NodeRecord(BaseModel):
         """The record that describes ``view``, with its first addresses. Raises ProtocolError if it breaks a bound."""
         return cls._checked(
             {
-                **_shared(view),
                 "version": RECORD_VERSION,
                 "state": _STATES.index(view.state),
                 "start": view.span.start,
                 "end": view.span.end,
+                "memory_bytes": view.memory_bytes,
+                "block_bytes": view.block_bytes,
+                "token_bytes": view.token_bytes,
+                "cache_tokens": view.cache_tokens,
+                "free_tokens": view.free_tokens,
+                "prefill_seconds": view.prefill_seconds,
+                "decode_seconds": view.decode_seconds,
+                "running": view.running,
+                "waiting": view.waiting,
+                "backlog_tokens": view.backlog_tokens,
                 "target_start": view.target.start if view.target else 0,
                 "target_end": view.target.end if view.target else 0,
+                "pinned": view.pinned,
+                "joined_at": view.joined_at,
+                "job_rate": view.job_rate,
+                "prompt_tokens": view.prompt_tokens,
+                "new_tokens": view.new_tokens,
                 "coordinate": [view.coordinate.x, view.coordinate.y],
                 "height": view.coordinate.height,
                 "coordinate_error": view.coordinate.error,
+                "upload_rate": view.upload_rate,
+                "download_rate": view.download_rate,
+                "dtype": view.dtype,
                 "software": view.version,
                 "addresses": _transports(view.addresses[:ADDRESSES], view.peer_id),
             }
@@ -125,10 +135,27 @@ class NodeRecord(BaseModel):
             addresses=tuple(f"{decode(address)}/p2p/{peer_id}" for address in self.addresses),
             state=_STATES[self.state],
             span=Span(self.start, self.end),
+            memory_bytes=self.memory_bytes,
+            block_bytes=self.block_bytes,
+            token_bytes=self.token_bytes,
+            cache_tokens=self.cache_tokens,
+            free_tokens=self.free_tokens,
+            prefill_seconds=self.prefill_seconds,
+            decode_seconds=self.decode_seconds,
+            running=self.running,
+            waiting=self.waiting,
+            backlog_tokens=self.backlog_tokens,
             target=Span(self.target_start, self.target_end) if self.target_end else None,
+            pinned=self.pinned,
+            joined_at=self.joined_at,
+            job_rate=self.job_rate,
+            prompt_tokens=self.prompt_tokens,
+            new_tokens=self.new_tokens,
             coordinate=Coordinate(self.coordinate[0], self.coordinate[1], self.height, self.coordinate_error),
+            upload_rate=self.upload_rate,
+            download_rate=self.download_rate,
+            dtype=self.dtype,
             version=self.software,
-            **_shared(self),
         )
 
     def encode(self) -> bytes:
@@ -161,10 +188,6 @@ class NodeRecord(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "record"
             raise ProtocolError(f"bad record: {where}: {first['msg']}") from None
-
-
-def _shared(described: NodeRecord | NodeView) -> dict[str, Any]:
-    return {name: getattr(described, name) for name in _SHARED}
 
 
 def _transports(addresses: Sequence[str], peer_id: str) -> list[bytes]:
