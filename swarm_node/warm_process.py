@@ -37,7 +37,8 @@ _ORDER_BYTES = 2**20
 class WarmProcess:
     """A context manager that owns such a process and its copies, which are killed when it is left.
 
-    So they are, on Linux, when the thread that entered it ends, however that happens. Threads may share it.
+    So they are, on Linux, when the thread that entered it ends, however that happens, and when Ctrl-C interrupts an
+    order. Threads may share it.
     """
 
     def __init__(self, modules: Sequence[str]) -> None:
@@ -106,6 +107,9 @@ class WarmProcess:
                 answer = self._orders.recv(_ORDER_BYTES)
             except (BrokenPipeError, ConnectionResetError):
                 return None
+            except BaseException:
+                self._orders.close()  # the answer that may still come would be taken for the next order's
+                raise
         return int(answer) if answer else None
 
 

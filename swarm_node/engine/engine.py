@@ -246,12 +246,14 @@ class Engine:
         """Note what ran, and hand over the steps that are through."""
         with self._changed:
             self._queue.ran(batch, outputs, seconds)
-            for step in batch:
-                self._book.ran(step.reservation)
-                if step.reservation.released:
-                    self._free(step.reservation)
             through = [step for step in batch if step.result is not None]
-        self._token.run_sync_soon(wake, through)
+            try:
+                for step in batch:
+                    self._book.ran(step.reservation)
+                    if step.reservation.released:
+                        self._free(step.reservation)
+            finally:  # they are in no queue any more, so the engine's end would not reach them
+                self._token.run_sync_soon(wake, through)
 
     def _release(self, reservation: Reservation, keys: bytes) -> None:
         with self._changed:

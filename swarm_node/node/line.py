@@ -166,7 +166,7 @@ class Line:
 
 
 async def _opening(stream: Stream) -> Open | None:
-    message = await listen(stream, SESSION_SILENCE_SECONDS, "the client fell silent")
+    message = await listen(stream, SESSION_SILENCE_SECONDS, "the client says or reads nothing")
     match message:
         case Open():
             return message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -139,6 +140,21 @@ def test_copies_end_with_the_process_that_they_were_copied_from(tmp_path: Path) 
         assert copy.process.poll() is None
     until_ended({copy.process.pid})
     assert copy.process.wait(SECONDS) == -signal.SIGKILL
+
+
+def test_an_order_that_is_interrupted_is_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with WarmProcess([TELLER]) as warm:
+        before = LoggedProcess(warm.program(TELLER), ["sleep"], tmp_path / "before")
+        monkeypatch.setattr(socket, "send_fds", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            LoggedProcess(warm.program(TELLER), ["sleep"], tmp_path / "interrupted")
+        monkeypatch.undo()
+        with pytest.raises(SwarmError, match="has ended"):  # no answer to another order is taken for its own
+            LoggedProcess(warm.program(TELLER), ["sleep"], tmp_path / "after")
+        assert before.process.wait(SECONDS) == -signal.SIGKILL
 
 
 def test_a_module_that_cannot_be_imported_is_told(tmp_path: Path) -> None:

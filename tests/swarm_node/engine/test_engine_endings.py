@@ -11,6 +11,7 @@ import trio
 from routing.errors import CacheFull, SwarmError
 from routing.span import Span
 from swarm_node.compute.span import BlockSpan
+from swarm_node.engine.book import CacheBook
 from swarm_node.engine.engine import open_engine
 from tests.swarm_node.watched import (
     ALL,
@@ -194,6 +195,21 @@ def test_numbers_that_are_not_finite_harm_nobody_else(blocks: BlockSpan) -> None
         assert_close(output, alone(blocks, random_hidden(3)))
 
     run(main)
+
+
+def test_what_a_batch_computed_arrives_although_the_engine_fails_right_after_it(
+    blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        hidden = random_hidden(2)
+        async with open_engine(blocks, 100) as engine:
+            monkeypatch.delattr(CacheBook, "ran")
+            assert_close(await one_step(engine, engine.reserve(8, ALL), hidden, 0), alone(blocks, hidden))
+            with pytest.raises(SwarmError, match="the engine failed"):
+                await engine.watch()
+
+    run(main)
+    assert "the engine's thread failed" in caplog.text
 
 
 def test_leaving_the_engine_fails_what_waits_and_ends_its_thread(watched: Watched) -> None:

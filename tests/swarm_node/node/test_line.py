@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 import trio
 
 from routing import Span
+from routing.errors import StreamClosed
 from swarm_node.compute.span import BlockSpan
 from swarm_node.settings import DECODE_TOKENS_MAX
 from swarm_node.testing import LocalNetwork, ask, hear, say
@@ -104,7 +106,22 @@ def test_a_client_that_falls_silent_loses_its_place(blocks: BlockSpan, monkeypat
         _running, _ = await ask(net, "a", opening(0))
         silent, _ = await ask(net, "a", waiting_since(time.time()))
         answer = await hear(silent)
-        assert isinstance(answer, Failed) and "silent" in answer.message
+        assert isinstance(answer, Failed) and "says or reads nothing" in answer.message
+        await net.until(lambda: node.host.waiting == 0)
+
+    in_swarm(main)
+
+
+def test_a_client_that_reads_nothing_loses_its_place(blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swarm_node.node.line.SESSION_SILENCE_SECONDS", 0.2)
+
+    async def main(net: LocalNetwork) -> None:
+        node = await net.node("a", blocks, sessions=1)
+        _running, _ = await ask(net, "a", opening(0))
+        deaf, _ = await ask(net, "a", waiting_since(time.time()))
+        with suppress(StreamClosed):
+            while True:  # until the answers fill the way back, and for so long as the node waits for the client to read
+                await send_message(deaf, Ping())
         await net.until(lambda: node.host.waiting == 0)
 
     in_swarm(main)
