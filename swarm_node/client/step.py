@@ -20,7 +20,7 @@ class StepState(Enum):
     DONE = auto()
     """All that was wanted has come back."""
     LOST = auto()
-    """Its chain has ended before that."""
+    """Its chain has ended before that. What a frame on another chain still brings makes it DONE all the same."""
 
 
 @dataclass(slots=True, eq=False)

@@ -65,3 +65,11 @@ def test_a_step_that_was_lost_goes_again_from_the_beginning() -> None:
     step.take(0, torch.ones(2, 2))
     assert step.state is StepState.DONE
     assert torch.equal(step.output(), torch.ones(2, 2))
+
+
+def test_a_step_whose_own_chain_has_ended_is_done_if_another_brings_its_result() -> None:
+    step = sent(keep=1)
+    step.lose()
+    step.take(3, torch.ones(1, 2))
+    assert step.state is StepState.DONE
+    assert torch.equal(step.output(), torch.ones(1, 2))

@@ -118,6 +118,22 @@ def test_if_the_session_that_carries_the_frame_ends_the_others_step_on_their_own
     in_swarm(main)
 
 
+def test_sessions_that_are_all_abandoned_before_their_frame_leaves_take_new_chains(start: Start) -> None:
+    whole = start("whole", ALL)
+
+    async def main(net: LocalNetwork) -> None:
+        await net.node("whole", whole, 8)
+        sessions = await prompted(net.client("alice"))
+        steps = last_tokens(sessions)
+        for session, step in steps.items():
+            session.take_in(step)
+            session.abandon()
+        await together._share(sessions, steps)
+        assert_all_right([step.output() for step in steps.values()], whole)
+
+    in_swarm(main)
+
+
 def test_when_their_node_dies_all_go_on_at_another(start: Start) -> None:
     one, other = start("one", ALL), start("other", ALL)
 
