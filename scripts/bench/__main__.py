@@ -23,7 +23,7 @@ def main() -> None:
     import typer
 
     if len(sys.argv) < 2 or not (FOLDER / f"{sys.argv[1]}.py").exists():
-        print(__doc__)
+        print(f"there is no benchmark '{sys.argv[1]}'" if sys.argv[1:] else __doc__, end="\n\n")
         for name in BENCHMARKS:
             told = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())) or ""
             print(f"{name:14}{told.splitlines()[0]}")

@@ -1,4 +1,4 @@
-"""A client's chains: the snapshot they are chosen from, the books on what they take, and the tasks that run them."""
+"""A client's chains: what they are chosen by, the books on what they take, and the tasks that run them."""
 
 from __future__ import annotations
 

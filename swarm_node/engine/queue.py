@@ -1,4 +1,4 @@
-"""The steps that wait in an engine, session by session: which of them run next, and when it pays to wait for more."""
+"""The steps that wait in an engine, in order: schedule.py chooses among them, gathering.py says when to wait for more."""
 
 from __future__ import annotations
 

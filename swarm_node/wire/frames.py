@@ -32,7 +32,7 @@ from routing.errors import (
 from swarm_node.settings import CLOSE_SECONDS, PROBE_BYTES
 from swarm_node.wire.dtypes import decode, encode, tensor_bytes, token_bytes
 from swarm_node.wire.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable, tokens_in_all
-from swarm_node.wire.settings import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS
+from swarm_node.wire.settings import MAX_HEADER_BYTES, MAX_HEADER_ITEMS, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,9 @@ async def end_stream(stream: Stream, last: Failed | Close) -> None:
 def decode_header(header: bytes) -> Message:
     """Raises ProtocolError unless ``header`` is exactly one valid message."""
     try:
-        fields: Any = msgpack.unpackb(header, max_map_len=64, max_array_len=64, max_ext_len=0)
+        fields: Any = msgpack.unpackb(
+            header, max_map_len=MAX_HEADER_ITEMS, max_array_len=MAX_HEADER_ITEMS, max_ext_len=0
+        )
         return _MESSAGES.validate_python(fields)
     except ValidationError as error:
         first = error.errors()[0]

@@ -16,6 +16,9 @@ MAX_HEADER_BYTES = 8192
 """Longest frame header read. The largest, an `open` with sixteen addresses of the next hop and PREFIX_KEYS_MAX keys,
 has about 6 KiB."""
 
+MAX_HEADER_ITEMS = 64
+"""Entries of a map or a list in a header: a frame's companions are the longest list, with one less."""
+
 MAX_PAYLOAD_BYTES = 64 * 2**20
 """Longest tensor read: 512 tokens of a model 16,384 wide in float32 take half of it."""
 

@@ -1,4 +1,4 @@
-"""Programs for a GPU, in Triton, which comes with torch where that is made for GPUs.
+"""Attention of single tokens and products with int8 weights, in Triton, which comes with torch made for GPUs.
 
 Triton compiles what stands here: arguments that are pointers are tensors for whoever launches a kernel.
 """

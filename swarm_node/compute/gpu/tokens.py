@@ -1,4 +1,4 @@
-"""Attention of single tokens over caches that lie anywhere in a GPU's memory, in Triton.
+"""Attention of single tokens over caches that lie anywhere in a GPU's memory: what is launched, and for whom.
 
 A step is handed over as a table of addresses. So a graph of it can be recorded once and replayed for other sessions,
 whose caches stay as they are: nothing is gathered or copied. Kernels that ship with torch want all caches in one
