@@ -1,4 +1,4 @@
-"""The steps that wait in an engine, in order: schedule.py chooses among them, gathering.py says when to wait for more."""
+"""The steps that wait in an engine, in order: schedule.py chooses among them, gathering.py when to wait for more."""
 
 from __future__ import annotations
 
