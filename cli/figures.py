@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from routing.response_time import ResponseBounds
+    from routing.plan.response_time import ResponseBounds
 
 
 def count(number: int, noun: str) -> str:

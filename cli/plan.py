@@ -14,7 +14,7 @@ from cli.stderr import progress, reported
 
 if TYPE_CHECKING:
     from cli.cluster import Cluster
-    from routing.reserve import Plan
+    from routing.plan.reserve import Plan
 
 ClusterPath = Annotated[
     Path, typer.Argument(metavar="CLUSTER.yaml", help="A model and the machines; docs/planning.md describes the file.")
@@ -54,7 +54,7 @@ def make_plan(cluster: Cluster, arrival_rate: float, reserve: int | None, stop_e
     Raises UsageError if no server has room for that many jobs, MemoryTooSmall or Overloaded if there is no plan.
     """
     from routing.errors import UsageError
-    from routing.reserve import choose_reserve, reserves
+    from routing.plan.reserve import choose_reserve, reserves
 
     choices = reserves(cluster.servers, cluster.model)
     if reserve is not None and reserve < 1:
@@ -76,7 +76,7 @@ def make_plan(cluster: Cluster, arrival_rate: float, reserve: int | None, stop_e
 
 def as_json(cluster: Cluster, plan: Plan) -> dict[str, Any]:
     """What --json prints. Blocks count from 0 and spans exclude their end; what does not exist is null."""
-    from routing.cluster import total_rate
+    from routing.plan.cluster import total_rate
 
     servers = cluster.servers
     return {

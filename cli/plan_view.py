@@ -12,14 +12,14 @@ from rich.text import Text
 
 from cli.block_bar import BlockBar
 from cli.figures import between, count, load_of
-from routing.cluster import hosted_blocks, total_rate
+from routing.plan.cluster import hosted_blocks, total_rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cli.cluster import Cluster
-    from routing.cluster import Chain, Server
-    from routing.reserve import Candidate, Plan
+    from routing.plan.cluster import Chain, Server
+    from routing.plan.reserve import Candidate, Plan
     from routing.span import Span
 
 _ROWS = 40

@@ -145,7 +145,7 @@ def _show(cluster: Cluster, load: Load, choices: Choices, comparison: Comparison
 
 def as_json(load: Load, choices: Choices, comparison: Comparison) -> dict[str, Any]:
     """What --json prints; times in seconds, and what does not exist is null."""
-    from routing.cluster import total_rate
+    from routing.plan.cluster import total_rate
 
     plan = comparison.plan
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from routing.hardware import Device
+from routing.plan.hardware import Device
 
 
 @dataclass(frozen=True, slots=True)

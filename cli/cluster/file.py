@@ -12,9 +12,9 @@ from cli.cluster.plain_yaml import read_yaml
 from cli.cluster.schema import FileEntry, ModelEntry, ServerEntry, validated
 from cli.options import Dtype
 from cli.sizes import quoted
-from routing.cluster import ModelShape, Server, check_servers
 from routing.errors import ClusterInvalid, UsageError
-from routing.hardware import BlockTime, BlockWork, Device, block_time
+from routing.plan.cluster import ModelShape, Server, check_servers
+from routing.plan.hardware import BlockTime, BlockWork, Device, block_time
 from swarm_node.settings import SESSION_TOKENS, session_tokens
 
 MAX_FILE_BYTES = 16 * 2**20

@@ -10,8 +10,8 @@ import numpy as np
 
 from cli.plan import make_plan
 from cli.stderr import progress
-from routing.cluster import total_rate
 from routing.errors import SwarmError, UsageError
+from routing.plan.cluster import total_rate
 from routing.simulation import (
     DISPATCH_RULES,
     POLICY_NAMES,
@@ -25,7 +25,7 @@ from routing.simulation import (
 if TYPE_CHECKING:
     from cli.cluster import Cluster
     from cli.simulation.load import Load
-    from routing.reserve import Plan
+    from routing.plan.reserve import Plan
 
 PAGED = "proposed-paged"
 """The policy proposed with a paged cache, as the output names it."""

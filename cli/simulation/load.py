@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from routing.cluster import Server
 from routing.errors import ClusterInvalid, UsageError
-from routing.hardware import BlockTime
+from routing.plan.cluster import Server
+from routing.plan.hardware import BlockTime
 from routing.simulation import (
     Job,
     ServerTime,

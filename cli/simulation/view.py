@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.figures import between, count, load_of
-from routing.cluster import total_rate
+from routing.plan.cluster import total_rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cli.cluster import Cluster
     from cli.simulation.comparison import Choices, Comparison, Outcome
     from cli.simulation.load import Load
-    from routing.reserve import Plan
+    from routing.plan.reserve import Plan
     from routing.simulation import Spread
 
 _TITLES = ("mean", "±95%", "median", "P95", "P99", "wait", "service")

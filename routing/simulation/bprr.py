@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing.cluster import ModelShape, Server, check_servers
+from routing.plan.cluster import ModelShape, Server, check_servers
 from routing.simulation.cg_bp import cg_bp, design_number
 from routing.simulation.links import LinkGraph, Path, RouteBook
 from routing.simulation.service_time import ServerTime

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from routing.cluster import ModelShape, Server, cache_slots, hosted_blocks
 from routing.errors import ClusterInvalid, MemoryTooSmall
+from routing.plan.cluster import ModelShape, Server, cache_slots, hosted_blocks
 from routing.simulation.links import LinkGraph
 from routing.span import Span
 

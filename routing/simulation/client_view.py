@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing.ledger import Ledger
+from routing.client.ledger import Ledger
 from routing.simulation.host_pool import HostPool
 from routing.snapshot import NodeState, NodeView, Snapshot
 from routing.span import Span

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing.cluster import Chain
 from routing.errors import ClusterInvalid
-from routing.jffc import Jffc
+from routing.plan.cluster import Chain
+from routing.plan.jffc import Jffc
 from routing.simulation.service_time import Route, ServerTime, make_route
 from routing.simulation.simulator import Dispatcher, Start, Wake
 from routing.simulation.workload import Job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from routing.line import WaitingLine
+from routing.node.line import WaitingLine
 
 
 class HostPool:

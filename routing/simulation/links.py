@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from routing.cluster import Link, ModelShape, Server, cache_slots
 from routing.errors import BlocksNotCovered, MemoryTooSmall
+from routing.plan.cluster import Link, ModelShape, Server, cache_slots
 from routing.simulation.service_time import Route, ServerTime, make_route
 from routing.span import Span, describe_blocks, gaps, replicas
 

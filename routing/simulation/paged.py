@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing.cluster import ModelShape, Server, cache_slots
 from routing.errors import ClusterInvalid
+from routing.plan.cluster import ModelShape, Server, cache_slots
 from routing.simulation.links import LinkGraph, Path, RouteBook
 from routing.simulation.service_time import ServerTime
 from routing.simulation.simulator import Dispatcher, Start, Wake

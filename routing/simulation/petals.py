@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing.cluster import ModelShape, Server, check_servers
 from routing.errors import Overloaded
+from routing.plan.cluster import ModelShape, Server, check_servers
 from routing.simulation.links import LinkGraph, Path, RouteBook
 from routing.simulation.petals_placement import CACHE_JOBS, petals_placement
 from routing.simulation.service_time import ServerTime

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from routing.cluster import ModelShape, Server, whole
+from routing.plan.cluster import ModelShape, Server, whole
 from routing.span import Span
 
 CACHE_JOBS = 2.0

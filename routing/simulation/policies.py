@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from routing.cluster import ModelShape, Server
 from routing.errors import ClusterInvalid
-from routing.reserve import choose_reserve
+from routing.plan.cluster import ModelShape, Server
+from routing.plan.reserve import choose_reserve
 from routing.simulation.bprr import bprr_policy
 from routing.simulation.fixed_chains import DISPATCH_RULES, fixed_chain_policy
 from routing.simulation.paged import paged_policy

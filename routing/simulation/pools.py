@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from routing.cluster import Chain
 from routing.errors import ClusterInvalid
+from routing.plan.cluster import Chain
 from routing.simulation.links import LinkGraph, Path
 
 

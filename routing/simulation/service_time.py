@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from routing.cluster import Link, Server
-from routing.hardware import BlockTime
+from routing.plan.cluster import Link, Server
+from routing.plan.hardware import BlockTime
 from routing.simulation.workload import Job
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from routing.client.ledger import Ledger
 from routing.errors import Overloaded
-from routing.ledger import Ledger
 from routing.simulation.client_view import RECORD_SECONDS, ClientView, Records
 from routing.simulation.habits import Habits
 from routing.simulation.host_pool import HostPool

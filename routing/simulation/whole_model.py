@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from routing.cluster import Chain, Link, ModelShape, Server, cache_slots, check_servers
 from routing.errors import MemoryTooSmall
+from routing.plan.cluster import Chain, Link, ModelShape, Server, cache_slots, check_servers
 from routing.span import Span
 
 

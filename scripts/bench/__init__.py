@@ -6,6 +6,6 @@ import sys
 from pathlib import Path
 
 
-def program(name: str, *arguments: object) -> list[str]:
-    """The command that runs the ``main`` of a module of this package in a process of its own."""
-    return [sys.executable, str(Path(__file__).resolve().parent), name, *map(str, arguments)]
+def program(name: str, *arguments: object) -> tuple[str, ...]:
+    """The command that runs the ``main`` of a benchmark, or of a module of ``processes``, in a process of its own."""
+    return sys.executable, str(Path(__file__).resolve().parent), name, *map(str, arguments)

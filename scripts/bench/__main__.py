@@ -10,11 +10,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = (
-    "generate", "petals", "gpu", "overhead", "prefill", "prefix", "speculation", "wire", "soak",
-    "dht", "routing", "convergence", "churn", "stale_routing",
-)  # fmt: skip
 FOLDER = Path(__file__).resolve().parent
+BENCHMARKS = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+PROCESSES = [path.stem for path in (FOLDER / "processes").glob("[!_]*.py")]
 
 
 def main() -> None:
@@ -22,15 +20,15 @@ def main() -> None:
     sys.path[:1] = [str(FOLDER.parent), str(FOLDER.parents[1])]
     import typer
 
-    if len(sys.argv) < 2 or not (FOLDER / f"{sys.argv[1]}.py").exists():
-        print(f"there is no benchmark '{sys.argv[1]}'" if sys.argv[1:] else __doc__, end="\n\n")
-        for name in BENCHMARKS:
-            told = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())) or ""
-            print(f"{name:14}{told.splitlines()[0]}")
+    name = sys.argv[1] if sys.argv[1:] else ""
+    if name not in [*BENCHMARKS, *PROCESSES]:
+        print(f"there is no benchmark '{name}'" if name else __doc__, end="\n\n")
+        for benchmark in BENCHMARKS:
+            told = ast.get_docstring(ast.parse((FOLDER / f"{benchmark}.py").read_text())) or ""
+            print(f"{benchmark:14}{told.splitlines()[0]}")
         raise SystemExit(2)
-    _, name, *options = sys.argv
-    sys.argv = [f"bench {name}", *options]
-    typer.run(import_module(f"bench.{name}").main)
+    sys.argv = [f"bench {name}", *sys.argv[2:]]
+    typer.run(import_module(f"bench.{name}" if name in BENCHMARKS else f"bench.processes.{name}").main)
 
 
 if __name__ == "__main__":

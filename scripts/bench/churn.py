@@ -30,7 +30,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import typer
 
-from bench.harness import Out, Results, Workers, console, in_processes
+from bench.shared.harness import Out, Results, Workers, console, in_processes
 from churn.day import Day, day
 from churn.member import Pace
 from churn.rate import Doubled, double

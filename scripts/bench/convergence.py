@@ -20,10 +20,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bench.drawn_swarm import DrawnSwarm
-from bench.harness import Out, Results, Workers, console, in_processes
-from routing.moves import Move, Placed, expected_reserve, forecast, join, move_for_speed, plan_for, plan_seconds
-from routing.reserve import Plan, choose_reserve
+from bench.shared.drawn_swarm import DrawnSwarm
+from bench.shared.harness import Out, Results, Workers, console, in_processes
+from routing.node.moves import Move, Placed, expected_reserve, forecast, join, move_for_speed, plan_for, plan_seconds
+from routing.plan.reserve import Plan, choose_reserve
 from routing.settings import TURN_SECONDS
 from routing.span import Span
 from swarm_node.node.settings import LOAD_SECONDS

@@ -30,8 +30,8 @@ import numpy as np
 import trio
 import typer
 
-from bench.announcing_nodes import MODEL, Swarm, open_swarm
-from bench.harness import Out, Results, console, show
+from bench.processes.announcing_nodes import MODEL, Swarm, open_swarm
+from bench.shared.harness import Out, Results, console, show
 from dht import Directory
 from process_counters import children, cpu_seconds, moved, sockets
 from swarm_node.settings import RECORD_SECONDS

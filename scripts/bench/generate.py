@@ -21,9 +21,9 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from bench.decoding import Case, Ratio, apart, compare, show_ratios, together
-from bench.harness import Out, Results, Runs
-from bench.llama import make_llama, random_ids
+from bench.shared.decoding import Case, Ratio, apart, compare, show_ratios, together
+from bench.shared.harness import Out, Results, Runs
+from bench.shared.llama import make_llama, random_ids
 from routing import Span
 from swarm_node.generate import AutoSwarmModelForCausalLM
 from swarm_node.local_swarm import LocalSwarm

@@ -22,9 +22,9 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from bench.decoding import Case, Ratio, compare, show_ratios, together
-from bench.harness import Out, Results, console, show
-from bench.llama import make_llama, random_ids
+from bench.shared.decoding import Case, Ratio, compare, show_ratios, together
+from bench.shared.harness import Out, Results, console, show
+from bench.shared.llama import make_llama, random_ids
 from routing import Span
 from swarm_node.compute import Row
 from swarm_node.compute.loading import load_span

@@ -22,7 +22,7 @@ import trio
 import typer
 
 from bench import program
-from bench.harness import Out, Results, console, show
+from bench.shared.harness import Out, Results, console, show
 from emulation.model import token_paced
 from process_counters import cpu_seconds
 from routing import Span
@@ -35,7 +35,7 @@ SESSIONS = (1, 10, 50, 100, 200)
 WARM_STEPS = 100
 """Steps of all sessions together before anything is counted."""
 MODEL = token_paced(0.0)
-PROGRAM = FreshProgram(tuple(program("emulated_node", "--token-seconds", 0.0)))
+PROGRAM = FreshProgram(program("emulated_node", "--token-seconds", 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from bench.harness import commit, console, processor
+from bench.shared.harness import commit, console, processor
 from petals_side.children import open_children
 from petals_side.installation import default_folder, petals_python
 from petals_side.measuring import CLIENTS, PROMPTS, Load, measure, measure_transformers

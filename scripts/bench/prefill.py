@@ -21,7 +21,7 @@ import trio
 import typer
 
 from bench import program
-from bench.harness import Out, Results, Runs, Spread, console, in_turns
+from bench.shared.harness import Out, Results, Runs, Spread, console, in_turns
 from emulation.model import EmulatedModel, token_paced
 from routing import Span
 from swarm_node.client import SessionStep, open_client, step_together
@@ -68,7 +68,7 @@ def main(
     """Measure what frames that follow one another save."""
     results = Results(out, tokens=tokens, token_seconds=token_seconds, runs=runs)
     model = token_paced(token_seconds)
-    node = FreshProgram(tuple(program("emulated_node", "--token-seconds", token_seconds)))
+    node = FreshProgram(program("emulated_node", "--token-seconds", token_seconds))
     with LocalSwarm(model.name, program=node) as swarm:
         swarm.start([Span(block, block + 1) for block in range(NODES)])
         seconds = trio.run(partial(measure, model, [swarm.address], tokens, runs))

@@ -20,8 +20,8 @@ from typing import Annotated
 import torch
 import typer
 
-from bench.harness import Out, Results, Spread, in_turns, judged, show
-from bench.llama import make_llama, random_ids
+from bench.shared.harness import Out, Results, Spread, in_turns, judged, show
+from bench.shared.llama import make_llama, random_ids
 from cli.generation import Sampling, run_generation
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel

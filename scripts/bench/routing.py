@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bench.harness import Out, Results, Spread, console, show
+from bench.shared.harness import Out, Results, Spread, console, show
 from routing import ModelShape, Server, choose_reserve, gbp_cr, gca
 from routing.simulation import build_policy, mean_times, poisson_jobs, simulate
 

@@ -23,8 +23,8 @@ import trio
 import typer
 
 from bench import program
-from bench.harness import Out, Results, Spread, console
-from bench.llama import make_llama
+from bench.shared.harness import Out, Results, Spread, console
+from bench.shared.llama import make_llama
 from process_counters import family, resident_bytes
 from routing import NodeView
 from routing.errors import SwarmError

@@ -26,10 +26,10 @@ from typing import Annotated
 import typer
 
 from bench import program
-from bench.harness import Out, Results, Runs, Spread, console, show
-from bench.llama import make_llama, random_ids
-from bench.speculation_client import ANSWERS, SPEC, Answer, Prompt, Spec
-from bench.tcp_echo import round_trip
+from bench.processes.speculation_client import ANSWERS, SPEC, Answer, Prompt, Spec
+from bench.processes.tcp_echo import round_trip
+from bench.shared.harness import Out, Results, Runs, Spread, console, show
+from bench.shared.llama import make_llama, random_ids
 from cli.demo import even_spans
 from routing.errors import SwarmError
 from swarm_node.local_swarm import LocalSwarm
@@ -108,7 +108,7 @@ def ask(network: Network, model: Path, prompts: tuple[Prompt, ...], new_tokens: 
         asked.write_bytes(SPEC.dump_json(Spec(model, swarm.address, prompts, new_tokens, runs, threads=1)))
         command = program("speculation_client", asked, answered)
         if namespace := network.namespace(CLIENT):
-            command = ["ip", "netns", "exec", namespace, *command]
+            command = ("ip", "netns", "exec", namespace, *command)
         if subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode:
             raise SwarmError("the client failed: see above")
         return ANSWERS.validate_json(answered.read_bytes())

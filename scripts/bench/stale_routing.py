@@ -30,14 +30,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bench.drawn_swarm import draw_server
-from bench.harness import Out, Results, Workers, console, in_processes, show
+from bench.shared.drawn_swarm import draw_server
+from bench.shared.harness import Out, Results, Workers, console, in_processes, show
 from paper.clusters import simulated_cluster
 from paper.inputs import synthetic_rtts
 from paper.settings import ARRIVAL_RATE, FAST_SHARE, HANDLING_SECONDS, SERVERS, SIMULATED_MODEL, WARM_UP
 from routing import ModelShape, Plan, Server, choose_reserve, gbp_cr, gca, total_rate
-from routing.cluster import hosted_blocks
 from routing.errors import CapacityError
+from routing.plan.cluster import hosted_blocks
 from routing.simulation import (
     HABITS_OFF,
     Dispatcher,

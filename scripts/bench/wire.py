@@ -24,7 +24,7 @@ import torch.nn.functional as functional
 import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from bench.harness import Out, Results, console, show
+from bench.shared.harness import Out, Results, console, show
 from cli.demo import even_spans
 from swarm_node.wire import WireDtype, token_bytes
 from swarm_node.wire.dtypes import decode, encode

@@ -10,11 +10,11 @@ from statistics import mean
 
 import numpy as np
 
-from bench.drawn_swarm import best_rate, draw_server
+from bench.shared.drawn_swarm import best_rate, draw_server
 from churn.member import USUAL_PACE, Member
 from churn.swarm import Why, placed_by_plan, plan_of, suffices
-from routing.cluster import ModelShape, Server, hosted_blocks
-from routing.moves import Placed, forecast, join
+from routing.node.moves import Placed, forecast, join
+from routing.plan.cluster import ModelShape, Server, hosted_blocks
 
 PRESENT = 40
 """Servers that are there at a time, on average."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from routing.cluster import Server
+from routing.plan.cluster import Server
 from routing.span import Span
 from swarm_node.node.settings import LOOK_SECONDS, OVERDUE_SECONDS
 from swarm_node.settings import ANNOUNCE_SECONDS, RECORD_SECONDS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.drawn_swarm import DrawnSwarm, best_rate
+from bench.shared.drawn_swarm import DrawnSwarm, best_rate
 from churn.swarm import Why, placed_by_plan, plan_of
-from routing.moves import forecast
+from routing.node.moves import forecast
 from routing.settings import TURN_SECONDS
 
 LOAD = 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from churn.member import Member
-from routing.roll_call import whom_to_ask
+from routing.node.roll_call import whom_to_ask
 from routing.span import Span
 from swarm_node.node.settings import ASK_AGAIN_SECONDS, ASK_SECONDS, ASKED_PEERS
 

@@ -18,10 +18,10 @@ from operator import or_
 
 from churn.member import USUAL_PACE, Member, Pace
 from churn.roll_call import ask
-from routing.cluster import ModelShape, Server, hosted_blocks
-from routing.moves import Move, Placed, Stay, forecast, move_for_speed, plan_for
-from routing.rescue import Gap, Rescue, rescue
-from routing.reserve import Plan
+from routing.node.moves import Move, Placed, Stay, forecast, move_for_speed, plan_for
+from routing.node.rescue import Gap, Rescue, rescue
+from routing.plan.cluster import ModelShape, Server, hosted_blocks
+from routing.plan.reserve import Plan
 from routing.settings import HOUR_SECONDS, TURN_SECONDS
 from routing.span import Span
 from swarm_node.node.settings import DRAIN_SECONDS, LOAD_SECONDS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench.drawn_swarm import DrawnSwarm
+from bench.shared.drawn_swarm import DrawnSwarm
 from churn.member import Member, Pace
 from churn.swarm import Swarm, Why, placed_by_plan
-from routing.cluster import hosted_blocks
+from routing.plan.cluster import hosted_blocks
 from swarm_node.node.settings import LOAD_SECONDS
 
 VANISH_SHARE = 0.3

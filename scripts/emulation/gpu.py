@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from routing.hardware import BlockTime
+from routing.plan.hardware import BlockTime
 from swarm_node.compute import Row, SequenceCache
 
 HIDDEN_SIZE = 64

@@ -10,7 +10,7 @@ import torch
 
 from emulation.blocks import EmulatedBlocks, TokenPace
 from emulation.gpu import HIDDEN_SIZE, ROW_TOKENS, EmulatedGpu
-from routing.cluster import ModelShape
+from routing.plan.cluster import ModelShape
 from routing.span import Span
 from swarm_node.model import Footprint, Quant
 from swarm_node.model.settings import WIRE_VERSION

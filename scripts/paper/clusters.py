@@ -10,8 +10,8 @@ import numpy as np
 
 from paper.inputs import Seconds
 from paper.settings import FAST, HANDLING_SECONDS, SLOW, TRACE_FAST, TRACE_SLOW, TRACE_WORK, Kind
-from routing.cluster import Server
-from routing.hardware import BlockTime, block_time
+from routing.plan.cluster import Server
+from routing.plan.hardware import BlockTime, block_time
 from routing.simulation import Job, ServerTime, mean_servers
 
 

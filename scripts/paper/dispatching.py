@@ -9,9 +9,9 @@ import numpy as np
 
 from paper.settings import ARRIVAL_RATE, FAST_SHARE, SERVERS, SIMULATED_MODEL, WARM_UP
 from paper.study import Claim, Outcome, Row, Study, half_width, panels
-from routing.cluster import Server, total_rate
-from routing.reserve import choose_reserve
-from routing.response_time import response_time_bounds
+from routing.plan.cluster import Server, total_rate
+from routing.plan.reserve import choose_reserve
+from routing.plan.response_time import response_time_bounds
 from routing.simulation import DISPATCH_RULES, fixed_chain_policy, mean_times, poisson_jobs, simulate
 
 LOW_LOAD, SERVICE_SHARE = 0.7, 0.85

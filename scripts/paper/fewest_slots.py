@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from routing.cluster import ModelShape, Server, cache_slots
+from routing.plan.cluster import ModelShape, Server, cache_slots
 from routing.span import Span
 
 MAX_CHAINS = 200_000

@@ -10,10 +10,10 @@ import numpy as np
 from paper.fewest_slots import Fewest, fewest_slots
 from paper.settings import FAST_SHARE, RESERVE, SERVERS, SIMULATED_MODEL
 from paper.study import Claim, Outcome, Row, Study, panels
-from routing.cluster import Chain, Server
-from routing.gbp_cr import chains_for_rate, gbp_cr
-from routing.gca import gca
-from routing.reserve import TARGET_LOAD
+from routing.plan.cluster import Chain, Server
+from routing.plan.gbp_cr import chains_for_rate, gbp_cr
+from routing.plan.gca import gca
+from routing.plan.reserve import TARGET_LOAD
 
 RATES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
 

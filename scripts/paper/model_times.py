@@ -6,7 +6,7 @@ import numpy as np
 
 from paper.settings import FAST, HANDLING_SECONDS, INPUT_TOKENS, OUTPUT_TOKENS, SIMULATED_MODEL, SIMULATED_WORK, SLOW
 from paper.study import Outcome, Row, Study, panels
-from routing.hardware import block_time
+from routing.plan.hardware import block_time
 
 POINTS = 21
 

@@ -9,9 +9,9 @@ import numpy as np
 from paper.clusters import simulated_cluster
 from paper.settings import RESERVE, SERVERS, SIMULATED_MODEL
 from paper.study import Claim, Outcome, Row, Study, panels
-from routing.cluster import Server, hosted_blocks
-from routing.gbp_cr import Placement, chains_for_rate, gbp_cr
-from routing.reserve import TARGET_LOAD
+from routing.plan.cluster import Server, hosted_blocks
+from routing.plan.gbp_cr import Placement, chains_for_rate, gbp_cr
+from routing.plan.reserve import TARGET_LOAD
 
 FAST_SHARES = (0.0, 0.2)
 COUNTS = (SERVERS, 5 * SERVERS)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from paper.clusters import Cell
 from paper.settings import SIMULATED_MODEL, WARM_UP
 from paper.study import Study
-from routing.cluster import hosted_blocks, total_rate
-from routing.gbp_cr import chains_for_rate, gbp_cr
-from routing.gca import gca
-from routing.reserve import TARGET_LOAD, reserves
-from routing.response_time import response_time_bounds
+from routing.plan.cluster import hosted_blocks, total_rate
+from routing.plan.gbp_cr import chains_for_rate, gbp_cr
+from routing.plan.gca import gca
+from routing.plan.reserve import TARGET_LOAD, reserves
+from routing.plan.response_time import response_time_bounds
 from routing.simulation import fixed_chain_policy, mean_times, poisson_jobs, simulate
 
 Values = npt.NDArray[np.float64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from routing.cluster import ModelShape
-from routing.hardware import BlockWork, Device, block_time
+from routing.plan.cluster import ModelShape
+from routing.plan.hardware import BlockWork, Device, block_time
 
 SIMULATED_MODEL = ModelShape(blocks=70, block_bytes=1.32e9, cache_bytes=0.11e9)
 """BLOOM-176B; cache of 2048 tokens."""

@@ -18,7 +18,7 @@ from scipy import stats
 from paper.clusters import simulated_cluster
 from paper.inputs import Inputs
 from paper.settings import FAST_SHARE, SERVERS, Scale
-from routing.cluster import Server
+from routing.plan.cluster import Server
 
 CellT = TypeVar("CellT")
 ResultT = TypeVar("ResultT")

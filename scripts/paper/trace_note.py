@@ -18,7 +18,7 @@ from paper.trace_runs import (
     average,
     draw_clusters,
 )
-from routing.reserve import Candidate, choose_reserve
+from routing.plan.reserve import Candidate, choose_reserve
 
 Table = Mapping[str, Sequence[Measured]]
 

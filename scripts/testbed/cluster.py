@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from paper.clusters import trace_machines
-from routing.cluster import Link, ModelShape, Server
-from routing.hardware import BlockTime
+from routing.plan.cluster import Link, ModelShape, Server
+from routing.plan.hardware import BlockTime
 from routing.settings import LINK_HANDLING_SECONDS
 from routing.simulation import Job, ServerTime
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 import numpy as np
 
 from paper.trace_runs import arrival_rate
-from routing.cluster import Link
-from routing.reserve import choose_reserve
+from routing.plan.cluster import Link
+from routing.plan.reserve import choose_reserve
 from routing.simulation import (
     Dispatcher,
     Job,

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from emulation.gpu import ROW_TOKENS, EmulatedGpu
-from routing.cluster import Link
+from routing.plan.cluster import Link
 from routing.settings import LINK_HANDLING_SECONDS
 from routing.simulation import Job, Policy, Route, SimulationResult, Start, Wake
 from routing.span import Span

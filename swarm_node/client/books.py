@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from routing import Hop, NodeView, SessionShape, Snapshot
-from routing.backlog import Backlog
-from routing.ledger import Ledger
-from routing.reuse import shortened
+from routing.client.backlog import Backlog
+from routing.client.ledger import Ledger
+from routing.client.reuse import shortened
 from swarm_node.settings import RECORD_SECONDS
 
 

@@ -12,9 +12,9 @@ from typing import Protocol
 import trio
 
 from routing import Hop, NodeView, SessionShape, Snapshot, fastest_chain
-from routing.chains import expected_seconds
+from routing.client.chains import expected_seconds
+from routing.client.reuse import fastest_with_reuse, shortened
 from routing.errors import BlocksNotCovered, CacheFull
-from routing.reuse import fastest_with_reuse, shortened
 from swarm_node.client.books import Books
 from swarm_node.client.round_trips import RoundTrips
 from swarm_node.client.served_prefixes import ServedPrefixes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from routing import Hop
-from routing.reuse import Served
+from routing.client.reuse import Served
 from swarm_node.client.settings import SERVED_REMEMBERED
 from swarm_node.settings import PREFIX_IDLE_SECONDS
 from swarm_node.wire import common_tokens, tokens_of

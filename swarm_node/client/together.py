@@ -54,9 +54,8 @@ def _groups(steps: Steps) -> Iterator[Sequence[Session]]:
 async def _share(group: Sequence[Session], steps: Steps) -> None:
     """Run the decodes of a group, all on chains that go the same way."""
     shared = {session.chain: steps[session] for session in group if session.chain is not None}
-    for carrier in shared:  # none, if all were abandoned meanwhile
-        await carrier.share_step(shared)
-        break
+    if shared:  # else all were abandoned meanwhile
+        await next(iter(shared)).share_step(shared)
     again: list[Session] = []
     for session in group:
         if steps[session].state is StepState.DONE:

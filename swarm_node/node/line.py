@@ -9,7 +9,7 @@ import trio
 
 from dht import Stream
 from routing.errors import CacheFull, ProtocolError, SwarmError
-from routing.line import WaitingLine
+from routing.node.line import WaitingLine
 from routing.span import Span
 from swarm_node.engine import Engine, Reservation
 from swarm_node.node.conversation import listen

@@ -14,8 +14,8 @@ import trio
 from dht import Directory, Peer
 from routing import NodeView, Snapshot
 from routing.errors import NetworkError, SwarmError
-from routing.moves import Move, Stay
-from routing.self_placement import Model, next_move
+from routing.node.moves import Move, Stay
+from routing.node.self_placement import Model, next_move
 from swarm_node.node.link import bandwidth, round_trip
 from swarm_node.node.roll_call import RollCall
 from swarm_node.node.settings import FIRST_MEASURED_PEERS, LOAD_SECONDS, LOOK_SECONDS, MEASURED_PEERS, REMEMBERED_PEERS

@@ -10,7 +10,7 @@ import trio
 
 from routing import NodeState, Span
 from routing.errors import ModelError
-from routing.moves import Move
+from routing.node.moves import Move
 from swarm_node.compute import HostedBlocks
 from swarm_node.engine import Engine
 from swarm_node.node.host import SessionHost

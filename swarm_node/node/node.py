@@ -14,7 +14,7 @@ import trio
 
 from dht import Identity, Peer, open_peer
 from routing import NodeState, NodeView, Snapshot, Span
-from routing.self_placement import Model
+from routing.node.self_placement import Model
 from swarm_node.compute import HostedBlocks, HostedModel
 from swarm_node.device import chosen_device
 from swarm_node.engine import ComputeSpeed, known_speed, measure, open_engine, remember_speed, speed_file

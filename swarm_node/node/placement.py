@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from routing import NodeView, Snapshot, Span, cache_tokens, describe_bytes
 from routing.errors import MemoryTooSmall, UsageError
-from routing.self_placement import Model, span_to_join
+from routing.node.self_placement import Model, span_to_join
 
 
 def settle(me: NodeView, snapshot: Snapshot, model: Model, wanted: Span | None) -> NodeView:

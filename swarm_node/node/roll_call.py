@@ -13,7 +13,7 @@ import trio
 from dht import Peer
 from routing import NodeView, Snapshot
 from routing.errors import PeerUnreachable, StreamClosed, UsageError
-from routing.roll_call import everybody, overdue
+from routing.node.roll_call import everybody, overdue
 from swarm_node.node.settings import ASK_AGAIN_SECONDS, ASK_SECONDS, ASKED_PEERS, OVERDUE_SECONDS
 from swarm_node.settings import RECORD_SECONDS
 from swarm_node.tasks import gather

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from routing.cluster import Chain, ModelShape, Server
+from routing.plan.cluster import Chain, ModelShape, Server
 from routing.span import Span
 
 EPSILON = 0.01

@@ -14,9 +14,9 @@ import torch
 from emulation.blocks import EmulatedBlocks
 from emulation.gpu import BLOCKS, HIDDEN_SIZE, ROW_TOKENS, SECONDS, EmulatedGpu, generated_row, prompt_rows
 from routing import NodeState, NodeView, Span
-from routing.cluster import ModelShape
 from routing.errors import BlocksNotCovered
-from routing.hardware import BlockTime
+from routing.plan.cluster import ModelShape
+from routing.plan.hardware import BlockTime
 from routing.simulation import Job, fixed_chain_policy, simulate, whole_model_chains
 from swarm_node.compute.cache import Row
 from swarm_node.engine.speed import measure

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from routing.cluster import Chain, Link, ModelShape, Server
+from routing.plan.cluster import Chain, Link, ModelShape, Server
 from routing.simulation import Job, SimulationResult, mean_times, simulate
 from routing.simulation.simulator import Policy
 from routing.span import Span

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from routing.cluster import ModelShape, Server, cache_slots, hosted_blocks
 from routing.errors import ClusterInvalid, MemoryTooSmall
+from routing.plan.cluster import ModelShape, Server, cache_slots, hosted_blocks
 from routing.simulation import BprrPolicy, Job, bprr_policy, cg_bp, design_number
 from routing.simulation.links import LinkGraph
 from routing.span import Span

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from routing.cluster import ModelShape, Server
 from routing.errors import ClusterInvalid, MemoryTooSmall
+from routing.plan.cluster import ModelShape, Server
 from routing.simulation import fixed_chain_policy, whole_model_chains
 from tests.routing.simulation.clusters import chains_taken, jobs_at, one_block_chains, run
 

@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from routing.cluster import ModelShape, Server
 from routing.errors import BlocksNotCovered, MemoryTooSmall
+from routing.plan.cluster import ModelShape, Server
 from routing.simulation.links import LinkGraph
 from routing.span import Span
 from tests.routing.simulation.clusters import random_cluster, rng

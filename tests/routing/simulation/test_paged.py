@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from routing.cluster import ModelShape, Server
 from routing.errors import ClusterInvalid
-from routing.gca import gca
+from routing.plan.cluster import ModelShape, Server
+from routing.plan.gca import gca
 from routing.simulation import (
     Job,
     build_policy,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from routing.cluster import ModelShape, Server
 from routing.errors import BlocksNotCovered, Overloaded
+from routing.plan.cluster import ModelShape, Server
 from routing.simulation import PetalsPolicy, petals_placement, petals_policy
 from routing.simulation import petals as petals_module
 from routing.simulation.links import LinkGraph

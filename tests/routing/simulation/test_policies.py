@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from routing.cluster import Server, cache_slots
 from routing.errors import ClusterInvalid, Overloaded, SwarmError
+from routing.plan.cluster import Server, cache_slots
 from routing.simulation import POLICY_NAMES, PagedPolicy, SimulationResult, build_policy, poisson_jobs
 from routing.simulation.simulator import Policy
 from routing.span import Span

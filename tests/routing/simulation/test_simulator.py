@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from routing.cluster import Chain, Link
 from routing.errors import ClusterInvalid
-from routing.hardware import BlockTime
-from routing.response_time import response_time_bounds
+from routing.plan.cluster import Chain, Link
+from routing.plan.hardware import BlockTime
+from routing.plan.response_time import response_time_bounds
 from routing.simulation import (
     Job,
     ServerTime,

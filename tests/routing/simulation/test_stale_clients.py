@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing import Chain, ModelShape, NodeState, NodeView, Server, SessionShape, Snapshot, fastest_chain, gbp_cr, gca
-from routing.chains import LINK_HANDLING_SECONDS
-from routing.cluster import total_rate
+from routing.client.chains import LINK_HANDLING_SECONDS
 from routing.errors import CacheFull, ClusterInvalid
+from routing.plan.cluster import total_rate
 from routing.settings import UNPLACED_ONE_WAY_SECONDS
 from routing.simulation import (
     HABITS_OFF,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from routing.cluster import Link, ModelShape, Server, cache_slots
-from routing.gbp_cr import gbp_cr
-from routing.gca import gca
+from routing.plan.cluster import Link, ModelShape, Server, cache_slots
+from routing.plan.gbp_cr import gbp_cr
+from routing.plan.gca import gca
 from routing.simulation import Job, Route, ServerTime, Start, fixed_chain_policy, poisson_jobs
 from routing.simulation.service_time import make_route
 from routing.span import Span

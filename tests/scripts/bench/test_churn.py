@@ -12,7 +12,7 @@ from churn.day import day
 from churn.rate import double
 from churn.swarm import Swarm, Why
 from churn.vanish import vanish
-from routing.cluster import ModelShape, Server
+from routing.plan.cluster import ModelShape, Server
 from routing.span import Span
 from swarm_node.node.settings import LOAD_SECONDS, LOOK_SECONDS
 

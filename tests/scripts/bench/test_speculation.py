@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.processes.speculation_client import Answer
+from bench.processes.tcp_echo import round_trip
 from bench.speculation import DRAWN, ONE_WAY_SECONDS, REPEATS, TEXT, ask, prompts_of, results, ring
-from bench.speculation_client import Answer
-from bench.tcp_echo import round_trip
 from swarm_node.model.source import ModelSource
 from testbed.bed import Loopback
 

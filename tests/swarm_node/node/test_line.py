@@ -130,7 +130,7 @@ def test_a_client_that_reads_nothing_loses_its_place(blocks: BlockSpan, monkeypa
 def test_an_offer_that_is_not_taken_goes_to_the_next_and_comes_again(
     blocks: BlockSpan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routing.line.OFFER_SECONDS", 0.05)
+    monkeypatch.setattr("routing.node.line.OFFER_SECONDS", 0.05)
 
     async def main(net: LocalNetwork) -> None:
         await net.node("a", blocks, sessions=1)
