@@ -28,7 +28,7 @@ from testbed.petals_client import shortest_path
 from testbed.policies import Placed, RingPolicy, Settings
 from testbed.shared_gpus import simulate_shared
 from testbed.wan import Wan
-from testbed.wan_namespaces import missing
+from tests.scripts.needs import NAMESPACES
 
 BLOCK = BlockTime(per_job=0.002, per_input_token=0.00005, per_later_token=0.001)
 SHAPE = ModelShape(blocks=8, block_bytes=1e9, cache_bytes=1e8)
@@ -159,7 +159,7 @@ def wide_area() -> Iterator[WideArea]:
     "network",
     [
         lambda: nullcontext(Loopback()),
-        pytest.param(wide_area, marks=pytest.mark.skipif(missing() is not None, reason=str(missing()))),
+        pytest.param(wide_area, marks=NAMESPACES),
     ],
     ids=["loopback", "wide area"],
 )

@@ -18,6 +18,7 @@ from routing.errors import NetworkError, UsageError
 from testbed import wan_namespaces as namespaces
 from testbed.wan import Wan, delays_from_rtts
 from testbed.wan_links import QUEUE_SECONDS, Links
+from tests.scripts.needs import NAMESPACES
 
 PREFIX = "wantest"
 RATE = 100e6
@@ -52,8 +53,6 @@ with Wan(2, [[0.0, 0.0], [0.0, 0.0]], 1e8, 0.0, prefix=sys.argv[1]) as wan:
     print(wan.forwarder, node.pid, flush=True)
     sys.stdin.read()
 """
-
-needs_root = pytest.mark.skipif(namespaces.missing() is not None, reason=str(namespaces.missing()))
 
 
 class Hosts:
@@ -144,20 +143,20 @@ def wan() -> Iterator[Wan]:
         yield running
 
 
-@needs_root
+@NAMESPACES
 def test_a_round_trip_takes_the_delay_there_and_the_delay_back(wan: Wan) -> None:
     assert THERE + BACK <= round_trip(wan, 0, 1) < THERE + BACK + 0.5
     assert wan.traffic().packets > 0
 
 
-@needs_root
+@NAMESPACES
 def test_a_delay_can_be_changed_while_the_network_runs(wan: Wan) -> None:
     wan.set_delay(1, 0, 0.2)
     assert round_trip(wan, 0, 1) >= THERE + 0.2
     wan.set_delay(1, 0, BACK)
 
 
-@needs_root
+@NAMESPACES
 def test_a_host_that_is_cut_off_is_unreachable_until_it_is_healed(wan: Wan) -> None:
     wan.cut(1)
     with pytest.raises(subprocess.CalledProcessError) as failure:
@@ -169,14 +168,14 @@ def test_a_host_that_is_cut_off_is_unreachable_until_it_is_healed(wan: Wan) -> N
     assert round_trip(wan, 0, 1) >= THERE + BACK
 
 
-@needs_root
+@NAMESPACES
 def test_two_test_beds_run_side_by_side(wan: Wan) -> None:
     with Wan(2, [[0.0, 0.0], [0.0, 0.0]], RATE, 0.0, PREFIX) as second, echo(second, 1):
         assert round_trip(second, 0, 1) < THERE + BACK
     assert round_trip(wan, 0, 1) >= THERE + BACK
 
 
-@needs_root
+@NAMESPACES
 def test_nothing_is_left_after_an_error() -> None:
     wan = Wan(2, DELAYS, RATE, 0.0, PREFIX)
     with ExitStack() as stack:
@@ -190,7 +189,7 @@ def test_nothing_is_left_after_an_error() -> None:
     assert not Path(f"/proc/{forwarder}").exists()
 
 
-@needs_root
+@NAMESPACES
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_the_owner_is_killed(number: signal.Signals) -> None:
     with owner() as (process, forwarder, node):
@@ -200,7 +199,7 @@ def test_nothing_is_left_when_the_owner_is_killed(number: signal.Signals) -> Non
         assert namespaces.existing(PREFIX, forwarder) == []
 
 
-@needs_root
+@NAMESPACES
 def test_a_network_that_died_says_so_and_leaves_nothing() -> None:
     with Wan(2, DELAYS, RATE, 0.0, PREFIX) as wan:
         forwarder = wan.forwarder
@@ -212,7 +211,7 @@ def test_a_network_that_died_says_so_and_leaves_nothing() -> None:
     assert namespaces.existing(PREFIX, forwarder) == []
 
 
-@needs_root
+@NAMESPACES
 def test_what_a_killed_test_bed_left_is_removed_by_the_next() -> None:
     with owner() as (process, forwarder, node):
         with ended(forwarder):

@@ -23,7 +23,7 @@ Answer = Callable[[Stream, Message], Awaitable[None]]
 REFUSAL = Failed(code="cache-full", message="full again", free_tokens=7)
 
 
-def at_node(answer: Answer, main: Callable[[HopStream, HopStream, trio.Nursery], Awaitable[None]]) -> None:
+def at_node(answer: Answer, main: Callable[[HopStream, HopStream, LocalNetwork], Awaitable[None]]) -> None:
     """Run ``main`` with a stream to be opened at once and one in line, both to a node that answers so to each frame."""
 
     async def swarm(net: LocalNetwork) -> None:
@@ -36,15 +36,9 @@ def at_node(answer: Answer, main: Callable[[HopStream, HopStream, trio.Nursery],
         peer: Any = net.peer("client")
         view, trips = node("odd", 0, 4), RoundTrips()
         line = HopStream(peer, view, trips, waiting_since(time.time()))
-        await main(HopStream(peer, view, trips), line, net.nursery)
+        await main(HopStream(peer, view, trips), line, net)
 
     in_swarm(swarm)
-
-
-async def until(stream: HopStream, state: HopState) -> None:
-    with trio.fail_after(5):
-        while stream.state is not state:
-            await trio.sleep(0.001)
 
 
 async def offer(stream: Stream, message: Message) -> None:
@@ -60,10 +54,10 @@ def test_a_place_in_line_becomes_the_session() -> None:
         if isinstance(message, Open):
             await send_message(stream, Opened(held_tokens=3))
 
-    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+    async def main(_: HopStream, line: HopStream, net: LocalNetwork) -> None:
         assert line.standing and not line.room
-        nursery.start_soon(line.stand, lambda: None)
-        await until(line, HopState.OFFERED)
+        net.nursery.start_soon(line.stand, net.tell)
+        await net.until(lambda: line.state is HopState.OFFERED)
         assert (line.ahead, line.need, line.room) == (2, 16 * 4, True)
         await line.open(opening(1))
         assert line.state is HopState.OPEN and line.opened == Opened(held_tokens=3)
@@ -77,9 +71,9 @@ def test_who_is_not_offered_room_cannot_open() -> None:
         if isinstance(message, Wait):
             await send_message(stream, Queued(ahead=0))
 
-    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
-        nursery.start_soon(line.stand, lambda: None)
-        await until(line, HopState.QUEUED)
+    async def main(_: HopStream, line: HopStream, net: LocalNetwork) -> None:
+        net.nursery.start_soon(line.stand, net.tell)
+        await net.until(lambda: line.state is HopState.QUEUED)
         with pytest.raises(SwarmError, match="is not in line"):
             await line.open(opening(1))
         assert line.state is HopState.QUEUED, "it waits on"
@@ -94,9 +88,9 @@ def test_a_node_that_opens_unasked_is_left() -> None:
         await send_message(stream, Queued(ahead=0))
         await send_message(stream, Opened())
 
-    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
-        nursery.start_soon(line.stand, lambda: None)
-        await until(line, HopState.LEFT)
+    async def main(_: HopStream, line: HopStream, net: LocalNetwork) -> None:
+        net.nursery.start_soon(line.stand, net.tell)
+        await net.until(lambda: line.state is HopState.LEFT)
         assert isinstance(line.failure, ProtocolError)
 
     at_node(answer, main)
@@ -108,9 +102,9 @@ def test_a_refused_claim_says_what_the_node_said_and_uses_the_place_up() -> None
         if isinstance(message, Open):
             await send_message(stream, REFUSAL)
 
-    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
-        nursery.start_soon(line.stand, lambda: None)
-        await until(line, HopState.OFFERED)
+    async def main(_: HopStream, line: HopStream, net: LocalNetwork) -> None:
+        net.nursery.start_soon(line.stand, net.tell)
+        await net.until(lambda: line.state is HopState.OFFERED)
         with pytest.raises(CacheFull, match="full again"):
             await line.open(opening(1))
         assert line.state is HopState.ENDED and isinstance(line.failure, CacheFull)
@@ -119,15 +113,15 @@ def test_a_refused_claim_says_what_the_node_said_and_uses_the_place_up() -> None
 
 
 def test_a_claim_that_is_given_up_is_not_the_nodes_fault() -> None:
-    async def main(_: HopStream, line: HopStream, nursery: trio.Nursery) -> None:
+    async def main(_: HopStream, line: HopStream, net: LocalNetwork) -> None:
         ended = trio.Event()
 
         async def stand() -> None:
-            await line.stand(lambda: None)
+            await line.stand(net.tell)
             ended.set()
 
-        nursery.start_soon(stand)
-        await until(line, HopState.OFFERED)
+        net.nursery.start_soon(stand)
+        await net.until(lambda: line.state is HopState.OFFERED)
         with trio.move_on_after(0.05):
             await line.open(opening(1))
         await ended.wait()
@@ -140,7 +134,7 @@ def test_a_hop_that_refuses_at_once_has_ended() -> None:
     async def answer(stream: Stream, message: Message) -> None:
         await send_message(stream, REFUSAL)
 
-    async def main(hop: HopStream, _: HopStream, nursery: trio.Nursery) -> None:
+    async def main(hop: HopStream, _: HopStream, net: LocalNetwork) -> None:
         with pytest.raises(CacheFull) as refusal:
             await hop.open(opening(1))
         assert hop.state is HopState.ENDED and refusal.value.free_tokens == 7
