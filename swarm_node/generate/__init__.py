@@ -6,5 +6,6 @@ from __future__ import annotations
 
 from swarm_node.generate.cache import RemoteCache
 from swarm_node.generate.model import AutoSwarmModelForCausalLM, SwarmModel, connect
+from swarm_node.generate.request import Request, Token
 
-__all__ = ["AutoSwarmModelForCausalLM", "RemoteCache", "SwarmModel", "connect"]
+__all__ = ["AutoSwarmModelForCausalLM", "RemoteCache", "Request", "SwarmModel", "Token", "connect"]
