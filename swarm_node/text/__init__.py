@@ -1,4 +1,4 @@
-"""Between words and tokens: prompts from a chat's messages, text from an answer's tokens, and what an answer consists of."""
+"""Between words and tokens: prompts from a chat's messages, and from an answer's tokens the parts that it consists of."""
 
 from __future__ import annotations
 
