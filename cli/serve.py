@@ -66,7 +66,7 @@ def serve(
         keys = _keys(keys_file)
         if not keys and not is_loopback(host):
             raise UsageError(
-                f"--host {host} lets others ask: give API keys with --keys-file or {KEYS_VARIABLE}, or stay on 127.0.0.1"
+                f"--host {host} lets others ask: give API keys, in --keys-file or {KEYS_VARIABLE}, or use 127.0.0.1"
             )
         opening = {
             "dtype": dtype.value,

@@ -31,7 +31,7 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
 
     return [
         Operation(
-            "POST", "/v1/chat/completions", complete, summary="Answers a conversation, as OpenAI does.", body=ChatRequest
+            "POST", "/v1/chat/completions", complete, summary="Answers a conversation.", body=ChatRequest
         )
     ]  # fmt: skip
 

@@ -20,6 +20,7 @@ from swarm_node.gateway.settings import (
 from swarm_node.gateway.turn import Choosing, Turn
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, Field(min_length=1, max_length=STOP_CHARS)]
 Tokens = Annotated[int, Field(ge=1, le=2**31)]
 
@@ -38,7 +39,7 @@ class StreamOptions(Lenient):
 
 
 class Chances(Lenient):
-    """How tokens are chosen: what chat and plain completions have in common. Nothing given: as the model's authors say."""
+    """How tokens are chosen, for chat and plain completions. Nothing given: as the model's authors say."""
 
     model: Annotated[str, Field(min_length=1, max_length=MODEL_NAME_CHARS)]
     temperature: Annotated[Finite, Field(ge=0, le=100)] | None = None
@@ -49,9 +50,7 @@ class Chances(Lenient):
     repetition_penalty: Annotated[Finite, Field(gt=0, le=100)] | None = None
     frequency_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
-    logit_bias: (
-        Annotated[dict[int, Annotated[Finite, Field(ge=-100, le=100)]], Field(max_length=BIASED_TOKENS)] | None
-    ) = None
+    logit_bias: Annotated[dict[int, Bias], Field(max_length=BIASED_TOKENS)] | None = None
     """By token id."""
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
     stop: StopString | Annotated[list[StopString], Field(max_length=STOP_STRINGS)] | None = None

@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute
 from swarm_node.gateway.operations import Operation
 
 STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color-scheme: light dark }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
+:root { color-scheme: light dark }
 code, th { font-family: ui-monospace, monospace } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0; border-top: 1px solid #8884 }
 """
@@ -36,7 +37,7 @@ def description(operations: Iterable[Operation]) -> dict[str, Any]:
         if operation.body is not None:
             schema = references[operation.body, "validation"]
             told["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-        names = [name for name in operation.param_convertors]
+        names = list(operation.param_convertors)
         if names:
             told["parameters"] = [
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names

@@ -100,8 +100,8 @@ def answer_room(served: Served, prompt_tokens: int, asked: int | None, default: 
         return min(default, room)
     if asked > room:
         raise ContextTooLong(
-            f"the prompt has {prompt_tokens} tokens; with {asked} new ones that exceeds the model's context of {limit}; "
-            "shorten it or lower max_tokens"
+            f"the prompt has {prompt_tokens} tokens; with {asked} new ones that exceeds the model's context of "
+            f"{limit}; shorten it or lower max_tokens"
         )
     return asked
 
