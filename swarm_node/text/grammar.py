@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from routing.errors import UsageError
 from swarm_node.text.lark import LarkText
 from swarm_node.text.parsing.calls import schemas
-from swarm_node.text.parsing.forms import answer_form, call_form
+from swarm_node.text.parsing.ways import HARMONY, HARMONY_CONTENT, CallForm, is_harmony, thought_of, way_of
 from swarm_node.text.pieces import special_tokens
 from swarm_node.text.settings import DEEPEST_SCHEMA, LONGEST_REASON, LONGEST_SCHEMA, MOST_GRAMMARS, MOST_VOCABULARIES
 
@@ -56,19 +56,18 @@ def grammar_of(
     for schema in names.values():
         _check(schema)
     lark = LarkText({name: id for id, name in special_tokens(tokenizer).items()})
-    form = answer_form(tokenizer, model_type, prompt_text)
-    choices = []
     if must_call:
         objects = {name: _closed(schema) for name, schema in names.items()}
-        one = tool_choice != "required"
-        choices.append(lark.calls(call_form(tokenizer, model_type), objects, one=one))
-    elif content is not None:
-        choices.append(f"{lark.literal(form.content)} {lark.json(content)}")
+        answer = lark.calls(_form(tokenizer, model_type, tools), objects, one=tool_choice != "required")
+    else:
+        begin = HARMONY_CONTENT if is_harmony(tokenizer, model_type) else ""
+        answer = f"{lark.literal(begin)} {lark.json(content or {})}"
+    whole = lark.whole(thought_of(tokenizer, model_type, prompt_text), answer)
     try:
         words = _vocabulary(tokenizer, max(vocabulary, len(tokenizer)), tuple(ends))
     except ValueError as error:
         raise UsageError("this model's tokenizer is of a kind that cannot hold an answer to a schema") from error
-    return Grammar(_compiled(words, lark.whole(form, choices)), ends)
+    return Grammar(_compiled(words, whole), ends)
 
 
 class Grammar:
@@ -145,6 +144,15 @@ def _content_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, A
         raise UsageError('response_format needs {"json_schema": {"name": …, "schema": {…}}}')
     _check(schema)
     return schema
+
+
+def _form(tokenizer: PreTrainedTokenizerBase, model_type: str, tools: Sequence[Mapping[str, Any]]) -> CallForm:
+    if is_harmony(tokenizer, model_type):
+        return HARMONY
+    way = way_of(tokenizer, tools)
+    if way is None:
+        raise UsageError("this model's chat template shows no way to call functions; leave tool_choice at auto")
+    return way.form
 
 
 def _closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -46,6 +46,9 @@ KINDS = {
     "DeepSeek R1": templates.CHATML + "{# <｜tool▁call▁begin｜> ```json #}",
     "DeepSeek V3.1": templates.CHATML + "{# <｜tool▁call▁begin｜> #}",
     "Llama 3": templates.LLAMA,
+    "Kimi": templates.CHATML + "{# <|tool_call_begin|> #}",
+    "Phi": templates.CHATML + "{# <|tool_call|> #}",
+    "Nemotron": templates.CHATML + "{# <TOOLCALL> #}",
     "gpt-oss": templates.HARMONY,
 }
 
@@ -223,7 +226,7 @@ def deep(levels: int) -> dict[str, Any]:
         ({"tools": [{"type": "function"}], "tool_choice": "required"}, "each of tools needs"),
         ({"tools": TOOLS, "tool_choice": "function:other"}, "none of the tools"),
         ({"tool_choice": "required"}, "there are no tools"),
-        ({"tools": TOOLS, "tool_choice": "required"}, "no chat template"),
+        ({"tools": TOOLS, "tool_choice": "required"}, "no way to call functions"),
     ],
 )
 def test_what_no_grammar_can_be_made_of_is_one_clear_line(options: dict[str, Any], says: str) -> None:

@@ -92,6 +92,13 @@ def read_deepseek(body: str, tools: Tools) -> list[Call] | None:
     return _with(name, fenced[1] if fenced else rest) if rest else None
 
 
+def read_kimi(body: str, tools: Tools) -> list[Call] | None:
+    """``functions.name:0<|tool_call_argument_begin|>{…}``."""
+    name, mark, arguments = body.partition("<|tool_call_argument_begin|>")
+    name = re.sub(r":\d+\s*$", "", name).strip().removeprefix("functions.")
+    return _with(name, arguments) if mark else None
+
+
 def read_qwen_coder(body: str, tools: Tools) -> list[Call] | None:
     """``<function=name>`` with ``<parameter=key>`` for each argument."""
     whole = re.fullmatch(r"\s*<function=([^<>\s]+)>(.*?)(?:</function>)?\s*", body, re.DOTALL)
