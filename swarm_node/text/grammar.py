@@ -19,7 +19,7 @@ from swarm_node.text.parsing.ways import HARMONY, HARMONY_CONTENT, CallForm, is_
 from swarm_node.text.pieces import special_tokens
 from swarm_node.text.settings import DEEPEST_SCHEMA, LONGEST_REASON, LONGEST_SCHEMA, MOST_GRAMMARS, MOST_VOCABULARIES
 
-if TYPE_CHECKING:  # whoever only reads text need not wait for torch
+if TYPE_CHECKING:
     import torch
 
 
@@ -99,11 +99,13 @@ class GrammarProcessor:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """``input_ids`` [1, length] with the prompt; ``scores`` [1, vocabulary], of which it makes others."""
+        import torch  # it is there by now, and whoever only reads text need not wait for it
+
         self._follow(input_ids[0, self._prompt_tokens :].tolist())
-        allowed = scores.new_tensor(self._allowed(scores.shape[-1])).bool()
-        held = scores.masked_fill(~allowed, -float("inf"))
-        if held.isinf().all():
-            held = scores.new_zeros(scores.shape).masked_fill(~allowed, -float("inf"))
+        ruled_out = torch.from_numpy(~self._allowed(scores.shape[-1])).to(scores.device)
+        held = scores.masked_fill(ruled_out, -torch.inf)
+        if held.max() == -torch.inf:
+            held = torch.zeros_like(scores).masked_fill(ruled_out, -torch.inf)
         return held
 
     def _follow(self, text: list[int]) -> None:
@@ -118,10 +120,10 @@ class GrammarProcessor:
         self._text = text
 
     def _allowed(self, vocabulary: int) -> np.ndarray:
-        """1 for each token that may come next, else 0. After the end, or a token that nobody may write: only ends."""
-        allowed = np.zeros(vocabulary, dtype=np.uint8)
+        """Which tokens may come next. After the end, or after a token that nobody may write: only ends."""
+        allowed = np.zeros(vocabulary, dtype=np.bool_)
         if self._broken or self._matcher.is_stopped():
-            allowed[self._ends[self._ends < vocabulary]] = 1
+            allowed[self._ends[self._ends < vocabulary]] = True
             return allowed
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         mask = np.unpackbits(bits, bitorder="little")[:vocabulary]

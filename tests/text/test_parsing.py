@@ -111,6 +111,22 @@ ANSWERS: dict[str, tuple[str, str, str, str, list[Any]]] = {
         "",
         CALLED,
     ),
+    "Kimi": (
+        templates.KIMI,
+        "I look.<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>"
+        '{"city": "Köln", "days": 2}<|tool_call_end|><|tool_call_begin|>functions.time:1'
+        "<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+        "",
+        "I look.",
+        CALLED,
+    ),
+    "Phi and Granite": (
+        templates.PHI,
+        f"I look.<|tool_call|>[{WEATHER}, {TIME}]<|/tool_call|>",
+        "",
+        "I look.",
+        CALLED,
+    ),
     "gpt-oss": (
         templates.HARMONY,
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|>"
