@@ -171,8 +171,12 @@ def _check(schema: Mapping[str, Any]) -> None:
         level = [inner for one in level for inner in _inside(one)]
     if level:
         raise UsageError(f"a JSON schema is deeper than {DEEPEST_SCHEMA} levels; make it flatter, with $defs")
-    if len(json.dumps(schema)) > LONGEST_SCHEMA:
-        raise UsageError(f"a JSON schema is longer than {LONGEST_SCHEMA} characters; make it smaller")
+    try:
+        length = len(json.dumps(schema, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        raise UsageError("a JSON schema holds half a character (a lone surrogate); send it as UTF-8") from None
+    if length > LONGEST_SCHEMA:
+        raise UsageError(f"a JSON schema is longer than {LONGEST_SCHEMA} bytes; make it smaller")
 
 
 def _inside(value: Any) -> Sequence[Any]:

@@ -50,6 +50,8 @@ def chat_prompt(
     template, ``reasoning_effort`` for example. Raises UsageError if there is no template, or it refuses.
     """
     text = chat_text(tokenizer, messages, tools, template=template)
+    if not _is_utf8(text):
+        raise UsageError("the messages hold half a character (a lone surrogate); send them as UTF-8")
     ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     if not ids:
         raise UsageError("the model's chat template makes an empty prompt of these messages; use completions instead")
@@ -121,6 +123,14 @@ def _render(
         **variables,
     )
     return text
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shows(text: str, messages: Sequence[Message]) -> bool:

@@ -134,6 +134,7 @@ def test_a_template_that_takes_only_short_ids_gets_short_ones() -> None:
         ("{{ messages + 1 }}", CHAT, "refuses these messages"),
         ("{{ messages[9].content }}", CHAT, "refuses these messages"),
         ("{% set x = '' %}", CHAT, "empty prompt"),
+        (CHATML, [{"role": "user", "content": "\ud800"}], "half a character"),
         (CHATML, [], "messages is empty"),
         (CHATML, ["Hi"], "each message needs a role"),
         (CHATML, [{"content": "Hi"}], "each message needs a role"),
