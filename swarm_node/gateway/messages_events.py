@@ -1,0 +1,150 @@
+"""An answer as Anthropic's Messages API tells it: the events of its stream, and the message that they add up to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic_core import from_json
+
+from swarm_node.gateway.turn import Counted, Ended, Event, Usage, Wrote
+from swarm_node.text import Content, Reasoning, ToolCallArguments, ToolCallBegun
+
+StreamEvent = dict[str, Any]
+"""``type`` is in each."""
+
+PING: StreamEvent = {"type": "ping"}
+"""Keeps a quiet connection open."""
+
+SIGNATURE = "unsigned"
+"""Clients send a thought back only if it bears one; nothing checks ours."""
+
+
+class MessageAnswer:
+    """Takes the events of one turn, gives those of the stream, and holds the message as it is by now.
+
+    One block of the content is open at a time.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.message: dict[str, Any] = {
+            "id": f"msg_{uuid.uuid4().hex}",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": counted(Usage(prompt=0, completion=0)),
+        }
+        self._open: dict[str, Any] | None = None
+        self._arguments = ""
+        """JSON text of the open call."""
+
+    def begin(self) -> list[StreamEvent]:
+        """Before the first token."""
+        return [{"type": "message_start", "message": {**self.message, "content": []}}]
+
+    def take(self, event: Event) -> list[StreamEvent]:
+        """The answer goes on."""
+        match event:
+            case Wrote(delta=delta):
+                return list(self._wrote(delta))
+            case Ended():
+                return list(self._ended(event))
+            case Counted(usage=usage):
+                return self._complete(usage)
+        return []
+
+    def _wrote(self, delta: Content | Reasoning | ToolCallBegun | ToolCallArguments) -> Iterator[StreamEvent]:
+        match delta:
+            case Content(text="") | Reasoning(text=""):
+                return
+            case Content(text=text):
+                yield from self._in({"type": "text", "text": ""})
+                yield self._more("text", text, "text_delta")
+            case Reasoning(text=text):
+                yield from self._in({"type": "thinking", "thinking": "", "signature": ""})
+                yield self._more("thinking", text, "thinking_delta")
+            case ToolCallBegun(id=call_id, name=name):
+                yield from self._close()
+                yield from self._in({"type": "tool_use", "id": call_id, "name": name, "input": {}})
+            case ToolCallArguments(text=text):
+                self._arguments += text
+                yield self._delta({"type": "input_json_delta", "partial_json": text})
+
+    def _in(self, block: dict[str, Any]) -> Iterator[StreamEvent]:
+        """A block of that type is open; ``block`` is one that has nothing in it yet."""
+        if self._open is not None and self._open["type"] == block["type"]:
+            return
+        yield from self._close()
+        self.message["content"].append(block)
+        self._open = block
+        yield {"type": "content_block_start", "index": self._index, "content_block": dict(block)}
+
+    def _more(self, field: str, text: str, kind: str) -> StreamEvent:
+        assert self._open is not None
+        self._open[field] += text
+        return self._delta({"type": kind, field: text})
+
+    def _delta(self, delta: dict[str, Any]) -> StreamEvent:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+    def _close(self) -> Iterator[StreamEvent]:
+        """No block is open."""
+        if self._open is None:
+            return
+        if self._open["type"] == "thinking":
+            self._open["signature"] = SIGNATURE
+            yield self._delta({"type": "signature_delta", "signature": SIGNATURE})
+        elif self._open["type"] == "tool_use":
+            self._open["input"] = as_object(self._arguments)
+            self._arguments = ""
+        yield {"type": "content_block_stop", "index": self._index}
+        self._open = None
+
+    def _ended(self, ended: Ended) -> Iterator[StreamEvent]:
+        if not self.message["content"]:
+            yield from self._in({"type": "text", "text": ""})  # clients look into the first
+        yield from self._close()
+        self.message |= {"stop_reason": stop_reason(ended), "stop_sequence": ended.stop}
+
+    def _complete(self, usage: Usage) -> list[StreamEvent]:
+        self.message["usage"] = counted(usage)
+        delta = {field: self.message[field] for field in ("stop_reason", "stop_sequence")}
+        return [
+            {"type": "message_delta", "delta": delta, "usage": self.message["usage"]},
+            {"type": "message_stop"},
+        ]
+
+    @property
+    def _index(self) -> int:
+        """Of the open block."""
+        return len(self.message["content"]) - 1
+
+
+def stop_reason(ended: Ended) -> str:
+    if ended.stop is not None:
+        return "stop_sequence"
+    return {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}[ended.reason]
+
+
+def counted(usage: Usage) -> dict[str, Any]:
+    """Anthropic counts what is read from a cache beside the input, not in it."""
+    return {
+        "input_tokens": usage.prompt - usage.cached,
+        "cache_read_input_tokens": usage.cached,
+        "cache_creation_input_tokens": 0,
+        "output_tokens": usage.completion,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+    }
+
+
+def as_object(arguments: str) -> dict[str, Any]:
+    """Of JSON text what there is of it, if the answer was cut; what is no object counts as none."""
+    try:
+        value = from_json(arguments or "{}", allow_partial=True)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
