@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from routing.errors import UsageError
 from swarm_node.gateway.history import History, thinking
@@ -18,6 +18,13 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 class TextBlock(BaseModel):
     type: Literal["text"]
     text: str
+
+
+def as_blocks(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+Text = Annotated[list[TextBlock], BeforeValidator(as_blocks, json_schema_input_type=str | list[TextBlock])]
 
 
 class ThinkingBlock(BaseModel):
@@ -35,7 +42,7 @@ class ToolUseBlock(BaseModel):
 class ToolResultBlock(BaseModel):
     type: Literal["tool_result"]
     tool_use_id: Name
-    content: str | list[TextBlock] = ""
+    content: Text = []
 
 
 UserBlock = Annotated[TextBlock | ToolResultBlock, Field(discriminator="type")]
@@ -44,17 +51,19 @@ AssistantBlock = Annotated[TextBlock | ThinkingBlock | ToolUseBlock, Field(discr
 
 class UserMessage(BaseModel):
     role: Literal["user"]
-    content: str | list[UserBlock]
+    content: Annotated[list[UserBlock], BeforeValidator(as_blocks, json_schema_input_type=str | list[UserBlock])]
 
 
 class AssistantMessage(BaseModel):
     role: Literal["assistant"]
-    content: str | list[AssistantBlock]
+    content: Annotated[
+        list[AssistantBlock], BeforeValidator(as_blocks, json_schema_input_type=str | list[AssistantBlock])
+    ]
 
 
 class SystemMessage(BaseModel):
     role: Literal["system"]
-    content: str | list[TextBlock]
+    content: Text
 
 
 Message = Annotated[UserMessage | AssistantMessage | SystemMessage, Field(discriminator="role")]
@@ -104,7 +113,7 @@ class Conversation(BaseModel):
 
     model: Name
     messages: list[Message] = Field(min_length=1)
-    system: str | list[TextBlock] | None = None
+    system: Text | None = None
     tools: list[Annotated[Annotated[Tool, Tag("custom")], Discriminator(kind_of_tool)]] = Field(
         default=[], max_length=1024
     )
@@ -135,10 +144,6 @@ class Conversation(BaseModel):
             match message:
                 case SystemMessage(content=content):
                     history.instruct(joined(content))
-                case UserMessage(content=str() as text):
-                    history.ask(text)
-                case AssistantMessage(content=str() as text):
-                    history.answer(text)
                 case UserMessage(content=blocks) | AssistantMessage(content=blocks):
                     for block in blocks:
                         add(history, block, message.role)
@@ -201,5 +206,5 @@ def add(history: History, block: TextBlock | ThinkingBlock | ToolUseBlock | Tool
             history.result(block.tool_use_id, joined(block.content))
 
 
-def joined(text: str | Sequence[TextBlock]) -> str:
-    return text if isinstance(text, str) else "\n\n".join(block.text for block in text)
+def joined(blocks: Sequence[TextBlock]) -> str:
+    return "\n\n".join(block.text for block in blocks)

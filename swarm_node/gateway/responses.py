@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from routing.errors import UsageError
 from swarm_node.gateway.history import History, thinking
@@ -21,7 +21,11 @@ class TextPart(BaseModel):
     text: str
 
 
-Text = str | list[TextPart]
+def as_parts(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+Text = Annotated[list[TextPart], BeforeValidator(as_parts, json_schema_input_type=str | list[TextPart])]
 
 
 class Message(BaseModel):
@@ -65,6 +69,10 @@ def kind_of_item(item: Any) -> str | None:
     return None
 
 
+def as_items(said: Any) -> Any:
+    return [{"role": "user", "content": said}] if isinstance(said, str) else said
+
+
 Item = Annotated[
     Annotated[Message, Tag("message")]
     | Annotated[Call, Tag("function_call")]
@@ -88,6 +96,12 @@ class Function(BaseModel):
         return {"type": "function", "function": self.model_dump(exclude={"type"}, exclude_none=True)}
 
 
+class Mode(BaseModel):
+    """Whether to call any."""
+
+    type: Literal["auto", "none", "required"]
+
+
 class Named(BaseModel):
     """The one function to call."""
 
@@ -101,6 +115,16 @@ class Allowed(BaseModel):
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
     tools: list[Named] = Field(min_length=1)
+
+
+def as_choice(choice: Any) -> Any:
+    return {"type": choice} if isinstance(choice, str) else choice
+
+
+ToolChoice = Annotated[
+    Annotated[Mode | Named | Allowed, Field(discriminator="type")],
+    BeforeValidator(as_choice, json_schema_input_type=str | Named | Allowed),
+]
 
 
 class PlainText(BaseModel):
@@ -131,12 +155,10 @@ class ResponsesRequest(BaseModel):
     """The body. What it does not name is left unread."""
 
     model: Name
-    input: str | list[Item]
+    input: Annotated[list[Item], BeforeValidator(as_items, json_schema_input_type=str | list[Item])]
     instructions: str | None = None
     tools: list[Function] = Field(default=[], max_length=1024)
-    tool_choice: (
-        Literal["auto", "none", "required"] | Annotated[Named | Allowed, Field(discriminator="type")] | None
-    ) = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
@@ -167,7 +189,6 @@ class ResponsesRequest(BaseModel):
 
     def echo(self) -> dict[str, Any]:
         """What the answer repeats of the request."""
-        tool_choice = self.tool_choice or "auto"
         return {
             "model": self.model,
             "instructions": self.instructions,
@@ -179,7 +200,7 @@ class ResponsesRequest(BaseModel):
             "store": False,
             "temperature": self.temperature,
             "text": {"format": self._format()},
-            "tool_choice": tool_choice if isinstance(tool_choice, str) else tool_choice.model_dump(),
+            "tool_choice": self._told_choice(),
             "tools": [tool.model_dump() for tool in self.tools],
             "top_p": self.top_p,
             "truncation": "disabled",
@@ -196,9 +217,6 @@ class ResponsesRequest(BaseModel):
         history = History()
         if self.instructions:
             history.instruct(self.instructions)
-        if isinstance(self.input, str):
-            history.ask(self.input)
-            return history.messages
         for position, item in enumerate(self.input):
             match item:
                 case Message(role="user"):
@@ -222,15 +240,23 @@ class ResponsesRequest(BaseModel):
 
     def _tools(self) -> tuple[Sequence[Function], str]:
         match self.tool_choice:
-            case None:
-                return self.tools, "auto"
+            case Mode(type=mode):
+                return self.tools, mode
             case Named(name=name):
                 return self.tools, f"function:{name}"
             case Allowed(mode=mode, tools=allowed):
                 names = {tool.name for tool in allowed}
                 return [tool for tool in self.tools if tool.name in names], mode
-            case str() as choice:
-                return self.tools, choice
+        return self.tools, "auto"
+
+    def _told_choice(self) -> str | dict[str, Any]:
+        match self.tool_choice:
+            case None:
+                return "auto"
+            case Mode(type=mode):
+                return mode
+            case chosen:
+                return chosen.model_dump()
 
     def _response_format(self) -> Mapping[str, Any] | None:
         chosen = self._format()
@@ -251,5 +277,5 @@ class ResponsesRequest(BaseModel):
         return thinking(False) if effort == "none" else {"reasoning_effort": effort, **thinking(True)}
 
 
-def joined(text: Text, between: str = "\n\n") -> str:
-    return text if isinstance(text, str) else between.join(part.text for part in text)
+def joined(parts: Sequence[TextPart], between: str = "\n\n") -> str:
+    return between.join(part.text for part in parts)

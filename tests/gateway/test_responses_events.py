@@ -13,7 +13,7 @@ from openai.types.responses import Response
 
 from swarm_node.gateway.responses import ResponsesRequest
 from swarm_node.gateway.responses_events import ResponseAnswer
-from swarm_node.gateway.turn import Counted, Ended, Event, Wrote
+from swarm_node.gateway.turn import Ended, Event, Wrote
 from swarm_node.text import Content, Delta, Reasoning
 from tests.gateway.answers import USAGE, WEATHER, answer, called, endings, parts, written
 
@@ -114,9 +114,7 @@ def test_whatever_a_model_writes_the_package_reads_the_same(deltas: list[Delta],
     *_, last = read(stream_of(answer(*deltas, end=ended)))
 
     assert last.type == ("response.incomplete" if ended.reason == "length" else "response.completed")
-    response = Response.model_validate(
-        last.response.model_dump(warnings=False, exclude={"output": {"__all__": {"parsed_arguments"}}})
-    )
+    response = last.response
     assert response.output_text == written(deltas, Content)
     thoughts = [part.text for item in response.output if item.type == "reasoning" for part in item.content or ()]
     assert "".join(thoughts) == written(deltas, Reasoning)
@@ -133,10 +131,3 @@ def test_the_deltas_of_each_item_add_up_to_it(deltas: list[Delta], ended: Ended)
         assert of_item[0]["type"] == "response.output_item.added" and of_item[-1]["item"] == item
         text = "".join(event.get("delta", "") for event in of_item)
         assert text == (item["arguments"] if item["type"] == "function_call" else item["content"][0]["text"])
-
-
-def test_nothing_is_told_of_the_route() -> None:
-    told = ResponseAnswer(ECHO, created=0)
-
-    assert told.take(answer()[0]) == []
-    assert isinstance(answer()[-1], Counted)
