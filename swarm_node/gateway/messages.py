@@ -1,4 +1,4 @@
-"""What ``POST /v1/messages`` takes, Anthropic's API, and the turn that it asks for."""
+"""``/v1/messages``, Anthropic's API: what it takes, and the turn that this asks for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from routing.errors import UsageError
+from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.history import History, thinking
+from swarm_node.gateway.messages_events import PING, MessageAnswer
+from swarm_node.gateway.operations import Operation, checked_body
+from swarm_node.gateway.settings import MESSAGES, MODEL_NAME_CHARS, STOP_CHARS, STOP_STRINGS, TOOLS
+from swarm_node.gateway.telling import blocks, respond
 from swarm_node.gateway.turn import Choosing, Turn
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
@@ -111,11 +119,11 @@ class OutputOptions(BaseModel):
 class Conversation(BaseModel):
     """What makes up the prompt, and the body of ``/v1/messages/count_tokens``."""
 
-    model: Name
-    messages: list[Message] = Field(min_length=1)
+    model: str = Field(max_length=MODEL_NAME_CHARS)
+    messages: list[Message] = Field(min_length=1, max_length=MESSAGES)
     system: Text | None = None
     tools: list[Annotated[Annotated[Tool, Tag("custom")], Discriminator(kind_of_tool)]] = Field(
-        default=[], max_length=1024
+        default=[], max_length=TOOLS
     )
     tool_choice: Annotated[Choice | ChosenTool, Field(discriminator="type")] | None = None
     thinking: Thinking | None = None
@@ -178,7 +186,9 @@ class MessagesRequest(Conversation):
     """The body of ``/v1/messages``. What it does not name is left unread."""
 
     max_tokens: Annotated[int, Field(ge=1)]
-    stop_sequences: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(default=[], max_length=64)
+    stop_sequences: list[Annotated[str, Field(min_length=1, max_length=STOP_CHARS)]] = Field(
+        default=[], max_length=STOP_STRINGS
+    )
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
@@ -208,3 +218,16 @@ def add(history: History, block: TextBlock | ThinkingBlock | ToolUseBlock | Tool
 
 def joined(blocks: Sequence[TextBlock]) -> str:
     return "\n\n".join(block.text for block in blocks)
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    """Answers in one piece, or as a stream."""
+
+    async def create(request: Request) -> Response:
+        asked = await checked_body(request, MessagesRequest)
+        events = gateway.turns(asked.turn(), gateway.key_of(request))
+        return await respond(request, events, MessageAnswer(asked.model), stream=asked.stream, keepalive=blocks([PING]))
+
+    return [
+        Operation("POST", "/v1/messages", create, summary="Answer a conversation (Anthropic).", body=MessagesRequest)
+    ]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
+from swarm_node.gateway.errors import Problem
+from swarm_node.gateway.telling import StreamEvent
 from swarm_node.gateway.turn import Counted, Ended, Event, Usage, Wrote
 from swarm_node.text import Content, Reasoning, ToolCallArguments, ToolCallBegun
-
-StreamEvent = dict[str, Any]
-"""``type`` is in each."""
 
 PING: StreamEvent = {"type": "ping"}
 """Keeps a quiet connection open."""
@@ -56,6 +55,14 @@ class MessageAnswer:
             case Counted(usage=usage):
                 return self._complete(usage)
         return []
+
+    def fail(self, problem: Problem) -> list[StreamEvent]:
+        """It will not go on."""
+        return [anthropic_error(problem)]
+
+    def whole(self) -> Mapping[str, Any]:
+        """The message."""
+        return self.message
 
     def _wrote(self, delta: Content | Reasoning | ToolCallBegun | ToolCallArguments) -> Iterator[StreamEvent]:
         match delta:
@@ -122,6 +129,24 @@ class MessageAnswer:
     def _index(self) -> int:
         """Of the open block."""
         return len(self.message["content"]) - 1
+
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+"""Anthropic's kinds, by status; any other is an ``api_error``."""
+
+
+def anthropic_error(problem: Problem) -> dict[str, Any]:
+    """Anthropic's error body, on a stream too."""
+    kind = ERROR_TYPES.get(problem.status, "api_error")
+    return {"type": "error", "error": {"type": kind, "message": problem.message}}
 
 
 def stop_reason(ended: Ended) -> str:

@@ -1,163 +1,49 @@
-"""What ``POST /v1/responses`` takes, OpenAI's younger API, and the turn that it asks for."""
+"""``/v1/responses``, OpenAI's younger API: what it takes, and the turn that this asks for."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from routing.errors import UsageError
+from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.history import History, thinking
+from swarm_node.gateway.operations import Operation, checked_body
+from swarm_node.gateway.responses_body import (
+    Allowed,
+    Call,
+    CallOutput,
+    Function,
+    Items,
+    Message,
+    Mode,
+    Named,
+    Reasoning,
+    Reference,
+    TextOptions,
+    TextPart,
+    Thought,
+    ToolChoice,
+)
+from swarm_node.gateway.responses_events import ResponseAnswer
+from swarm_node.gateway.settings import MODEL_NAME_CHARS, TOOLS
+from swarm_node.gateway.telling import respond
 from swarm_node.gateway.turn import Choosing, Turn
-
-Name = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class TextPart(BaseModel):
-    """Of a message, a result or a thought."""
-
-    type: Literal["input_text", "output_text", "text", "reasoning_text", "summary_text"]
-    text: str
-
-
-def as_parts(content: Any) -> Any:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-Text = Annotated[list[TextPart], BeforeValidator(as_parts, json_schema_input_type=str | list[TextPart])]
-
-
-class Message(BaseModel):
-    """An item of the input: something said."""
-
-    role: Literal["user", "assistant", "system", "developer"]
-    content: Text
-
-
-class Call(BaseModel):
-    """An item of the input: a function that the model called before."""
-
-    call_id: Name
-    name: Name
-    arguments: str
-
-
-class CallOutput(BaseModel):
-    """An item of the input: what such a function gave."""
-
-    call_id: Name
-    output: Text
-
-
-class Thought(BaseModel):
-    """An item of the input: what the model wrote for itself before."""
-
-    summary: list[TextPart] = []
-    content: list[TextPart] | None = None
-
-
-class Reference(BaseModel):
-    """An item of the input that names one of an answer before."""
-
-    id: str = ""
-
-
-def kind_of_item(item: Any) -> str | None:
-    if isinstance(item, Mapping):
-        return item.get("type") or ("message" if "role" in item else "item_reference")
-    return None
-
-
-def as_items(said: Any) -> Any:
-    return [{"role": "user", "content": said}] if isinstance(said, str) else said
-
-
-Item = Annotated[
-    Annotated[Message, Tag("message")]
-    | Annotated[Call, Tag("function_call")]
-    | Annotated[CallOutput, Tag("function_call_output")]
-    | Annotated[Thought, Tag("reasoning")]
-    | Annotated[Reference, Tag("item_reference")],
-    Discriminator(kind_of_item),
-]
-
-
-class Function(BaseModel):
-    """A tool that the caller runs."""
-
-    type: Literal["function"]
-    name: Name
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-    def for_chat(self) -> dict[str, Any]:
-        return {"type": "function", "function": self.model_dump(exclude={"type"}, exclude_none=True)}
-
-
-class Mode(BaseModel):
-    """Whether to call any."""
-
-    type: Literal["auto", "none", "required"]
-
-
-class Named(BaseModel):
-    """The one function to call."""
-
-    type: Literal["function"]
-    name: Name
-
-
-class Allowed(BaseModel):
-    """The tools that may be called, of those given."""
-
-    type: Literal["allowed_tools"]
-    mode: Literal["auto", "required"]
-    tools: list[Named] = Field(min_length=1)
-
-
-def as_choice(choice: Any) -> Any:
-    return {"type": choice} if isinstance(choice, str) else choice
-
-
-ToolChoice = Annotated[
-    Annotated[Mode | Named | Allowed, Field(discriminator="type")],
-    BeforeValidator(as_choice, json_schema_input_type=str | Named | Allowed),
-]
-
-
-class PlainText(BaseModel):
-    type: Literal["text"]
-
-
-class AnyJson(BaseModel):
-    type: Literal["json_object"]
-
-
-class SchemaJson(BaseModel):
-    type: Literal["json_schema"]
-    name: Name
-    schema_: dict[str, Any] = Field(alias="schema")
-    description: str | None = None
-    strict: bool | None = None
-
-
-class TextOptions(BaseModel):
-    format: Annotated[PlainText | AnyJson | SchemaJson, Field(discriminator="type")] | None = None
-
-
-class Reasoning(BaseModel):
-    effort: Annotated[str, Field(max_length=32)] | None = None
 
 
 class ResponsesRequest(BaseModel):
     """The body. What it does not name is left unread."""
 
-    model: Name
-    input: Annotated[list[Item], BeforeValidator(as_items, json_schema_input_type=str | list[Item])]
+    model: str = Field(max_length=MODEL_NAME_CHARS)
+    input: Items
     instructions: str | None = None
-    tools: list[Function] = Field(default=[], max_length=1024)
+    tools: list[Function] = Field(default=[], max_length=TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
@@ -279,3 +165,19 @@ class ResponsesRequest(BaseModel):
 
 def joined(parts: Sequence[TextPart], between: str = "\n\n") -> str:
     return between.join(part.text for part in parts)
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    """Answers in one piece, or as a stream."""
+
+    async def create(request: Request) -> Response:
+        asked = await checked_body(request, ResponsesRequest)
+        answer = ResponseAnswer(asked.echo(), created=time.time())
+        events = gateway.turns(asked.turn(), gateway.key_of(request))
+        return await respond(request, events, answer, stream=asked.stream is True)
+
+    return [
+        Operation(
+            "POST", "/v1/responses", create, summary="Answer a conversation (OpenAI Responses).", body=ResponsesRequest
+        )
+    ]

@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from swarm_node.gateway.errors import Problem
+from swarm_node.gateway.telling import StreamEvent
 from swarm_node.gateway.turn import Counted, Ended, Event, Usage, Wrote
 from swarm_node.text import Content, Reasoning, ToolCallArguments, ToolCallBegun
-
-StreamEvent = dict[str, Any]
-"""``type`` and ``sequence_number`` are in each."""
 
 
 class ResponseAnswer:
@@ -50,11 +49,16 @@ class ResponseAnswer:
                 return [self._complete(usage)]
         return []
 
-    def fail(self, code: str, message: str) -> list[StreamEvent]:
-        """It will not go on: why, in OpenAI's word and in one line."""
+    def fail(self, problem: Problem) -> list[StreamEvent]:
+        """It will not go on."""
         events = list(self._close("incomplete"))
-        self.response |= {"status": "failed", "error": {"code": code, "message": message}}
+        code = "rate_limit_exceeded" if problem.status == 429 else "server_error"
+        self.response |= {"status": "failed", "error": {"code": code, "message": problem.message}}
         return [*events, self._event("response.failed", response=self._snapshot())]
+
+    def whole(self) -> Mapping[str, Any]:
+        """The response."""
+        return self.response
 
     def _wrote(self, delta: Content | Reasoning | ToolCallBegun | ToolCallArguments) -> Iterator[StreamEvent]:
         match delta:

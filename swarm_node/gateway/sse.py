@@ -52,8 +52,8 @@ class EventStream(Response):
         error_blocks: Callable[[Problem], str] = error_block,
         done: str = DONE,
     ) -> None:
-        """``opening``: what the stream begins with; ``keepalive``: what breaks a silence; ``error_blocks``: how an error
-        is told; ``done``: what follows the last block.
+        """``opening``: what the stream begins with; ``keepalive``: what breaks a silence; ``error_blocks``: how an
+        error is told; ``done``: what follows the last block.
         """
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]

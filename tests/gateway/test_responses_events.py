@@ -11,6 +11,7 @@ import openai
 from hypothesis import given
 from openai.types.responses import Response
 
+from swarm_node.gateway.errors import Problem
 from swarm_node.gateway.responses import ResponsesRequest
 from swarm_node.gateway.responses_events import ResponseAnswer
 from swarm_node.gateway.turn import Ended, Event, Wrote
@@ -103,7 +104,7 @@ def test_an_error_in_the_middle_closes_what_is_open_and_is_told() -> None:
     told = ResponseAnswer(ECHO, created=0)
     sent = told.begin() + told.take(Wrote(0, Content("Once")))
 
-    *_, item, failed = read(sent + told.fail("server_error", "Block 3 is lost."))
+    *_, item, failed = read(sent + told.fail(Problem(503, "Block 3 is lost.", "server_error")))
 
     assert item.type == "response.output_item.done" and item.item.status == "incomplete"
     assert failed.type == "response.failed" and failed.response.error.message == "Block 3 is lost."
