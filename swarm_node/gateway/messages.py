@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import trio
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from routing.errors import UsageError
@@ -19,6 +20,7 @@ from swarm_node.gateway.operations import Operation, checked_body
 from swarm_node.gateway.settings import MESSAGES, MODEL_NAME_CHARS, STOP_CHARS, STOP_STRINGS, TOOLS
 from swarm_node.gateway.telling import blocks, respond
 from swarm_node.gateway.turn import Choosing, Turn
+from swarm_node.text import chat_prompt
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -228,6 +230,22 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         events = gateway.turns(asked.turn(), gateway.key_of(request))
         return await respond(request, events, MessageAnswer(asked.model), stream=asked.stream, keepalive=blocks([PING]))
 
+    async def count(request: Request) -> Response:
+        turn = (await checked_body(request, Conversation)).turn()
+        served = await gateway.models.served(turn.model)
+
+        def tokens() -> int:
+            return len(chat_prompt(served.tokenizer, turn.messages, turn.tools, template=turn.template))
+
+        return JSONResponse({"input_tokens": await trio.to_thread.run_sync(tokens, abandon_on_cancel=True)})
+
     return [
-        Operation("POST", "/v1/messages", create, summary="Answer a conversation (Anthropic).", body=MessagesRequest)
+        Operation("POST", "/v1/messages", create, summary="Answer a conversation (Anthropic).", body=MessagesRequest),
+        Operation(
+            "POST",
+            "/v1/messages/count_tokens",
+            count,
+            summary="How long its prompt would be (Anthropic).",
+            body=Conversation,
+        ),
     ]

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from swarm_node.gateway.errors import Problem
 from swarm_node.gateway.telling import StreamEvent
 from swarm_node.gateway.turn import Counted, Ended, Event, Usage, Wrote
-from swarm_node.text import Content, Reasoning, ToolCallArguments, ToolCallBegun
+from swarm_node.text import Content, Delta, Reasoning, ToolCallArguments, ToolCallBegun
 
 PING: StreamEvent = {"type": "ping"}
 """Keeps a quiet connection open."""
@@ -38,8 +38,8 @@ class MessageAnswer:
             "usage": counted(Usage(prompt=0, completion=0)),
         }
         self._open: dict[str, Any] | None = None
-        self._arguments = ""
-        """JSON text of the open call."""
+        self._text: list[str] = []
+        """Of the open block, in pieces: for a call the JSON text of its input."""
 
     def begin(self) -> list[StreamEvent]:
         """Before the first token."""
@@ -64,22 +64,19 @@ class MessageAnswer:
         """The message."""
         return self.message
 
-    def _wrote(self, delta: Content | Reasoning | ToolCallBegun | ToolCallArguments) -> Iterator[StreamEvent]:
+    def _wrote(self, delta: Delta) -> Iterator[StreamEvent]:
         match delta:
-            case Content(text="") | Reasoning(text=""):
-                return
-            case Content(text=text):
+            case Content(text=text) if text:
                 yield from self._in({"type": "text", "text": ""})
-                yield self._more("text", text, "text_delta")
-            case Reasoning(text=text):
+                yield self._more({"type": "text_delta", "text": text}, text)
+            case Reasoning(text=text) if text:
                 yield from self._in({"type": "thinking", "thinking": "", "signature": ""})
-                yield self._more("thinking", text, "thinking_delta")
+                yield self._more({"type": "thinking_delta", "thinking": text}, text)
             case ToolCallBegun(id=call_id, name=name):
                 yield from self._close()
                 yield from self._in({"type": "tool_use", "id": call_id, "name": name, "input": {}})
             case ToolCallArguments(text=text):
-                self._arguments += text
-                yield self._delta({"type": "input_json_delta", "partial_json": text})
+                yield self._more({"type": "input_json_delta", "partial_json": text}, text)
 
     def _in(self, block: dict[str, Any]) -> Iterator[StreamEvent]:
         """A block of that type is open; ``block`` is one that has nothing in it yet."""
@@ -90,26 +87,28 @@ class MessageAnswer:
         self._open = block
         yield {"type": "content_block_start", "index": self._index, "content_block": dict(block)}
 
-    def _more(self, field: str, text: str, kind: str) -> StreamEvent:
-        assert self._open is not None
-        self._open[field] += text
-        return self._delta({"type": kind, field: text})
+    def _more(self, delta: dict[str, Any], text: str) -> StreamEvent:
+        self._text.append(text)
+        return self._delta(delta)
 
     def _delta(self, delta: dict[str, Any]) -> StreamEvent:
         return {"type": "content_block_delta", "index": self._index, "delta": delta}
 
     def _close(self) -> Iterator[StreamEvent]:
         """No block is open."""
-        if self._open is None:
+        block, text = self._open, "".join(self._text)
+        if block is None:
             return
-        if self._open["type"] == "thinking":
-            self._open["signature"] = SIGNATURE
-            yield self._delta({"type": "signature_delta", "signature": SIGNATURE})
-        elif self._open["type"] == "tool_use":
-            self._open["input"] = as_object(self._arguments)
-            self._arguments = ""
+        match block["type"]:
+            case "text":
+                block["text"] = text
+            case "thinking":
+                block |= {"thinking": text, "signature": SIGNATURE}
+                yield self._delta({"type": "signature_delta", "signature": SIGNATURE})
+            case "tool_use":
+                block["input"] = as_object(text)
         yield {"type": "content_block_stop", "index": self._index}
-        self._open = None
+        self._open, self._text = None, []
 
     def _ended(self, ended: Ended) -> Iterator[StreamEvent]:
         if not self.message["content"]:

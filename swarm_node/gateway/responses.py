@@ -32,9 +32,14 @@ from swarm_node.gateway.responses_body import (
     ToolChoice,
 )
 from swarm_node.gateway.responses_events import ResponseAnswer
-from swarm_node.gateway.settings import MODEL_NAME_CHARS, TOOLS
+from swarm_node.gateway.settings import MODEL_NAME_CHARS, TOOLS, TOP_LOGPROBS
 from swarm_node.gateway.telling import respond
 from swarm_node.gateway.turn import Choosing, Turn
+
+INCLUDED = 64
+"""What an answer may be asked to hold besides; nearly all of it is about tools of OpenAI's own."""
+
+LOGPROBS = "message.output_text.logprobs"
 
 
 class ResponsesRequest(BaseModel):
@@ -46,6 +51,8 @@ class ResponsesRequest(BaseModel):
     tools: list[Function] = Field(default=[], max_length=TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    include: list[str] | None = Field(default=None, max_length=INCLUDED)
+    top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS)] | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -73,6 +80,11 @@ class ResponsesRequest(BaseModel):
             template=self._template(),
         )
 
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether the answer holds its tokens' probabilities."""
+        return self.top_logprobs is not None or LOGPROBS in (self.include or ())
+
     def echo(self) -> dict[str, Any]:
         """What the answer repeats of the request."""
         return {
@@ -88,6 +100,7 @@ class ResponsesRequest(BaseModel):
             "text": {"format": self._format()},
             "tool_choice": self._told_choice(),
             "tools": [tool.model_dump() for tool in self.tools],
+            "top_logprobs": self.top_logprobs or 0,
             "top_p": self.top_p,
             "truncation": "disabled",
         }
@@ -172,8 +185,10 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
 
     async def create(request: Request) -> Response:
         asked = await checked_body(request, ResponsesRequest)
-        answer = ResponseAnswer(asked.echo(), created=time.time())
-        events = gateway.turns(asked.turn(), gateway.key_of(request))
+        turn = asked.turn()
+        names = (await gateway.models.served(asked.model)).names if asked.tells_logprobs else None
+        answer = ResponseAnswer(asked.echo(), time.time(), names)
+        events = gateway.turns(turn, gateway.key_of(request))
         return await respond(request, events, answer, stream=asked.stream is True)
 
     return [

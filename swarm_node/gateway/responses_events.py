@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swarm_node.gateway.errors import Problem
+from swarm_node.gateway.logprobs import TokenNames, chat_logprobs
 from swarm_node.gateway.telling import StreamEvent
 from swarm_node.gateway.turn import Counted, Ended, Event, Usage, Wrote
-from swarm_node.text import Content, Reasoning, ToolCallArguments, ToolCallBegun
+from swarm_node.generate import Token
+from swarm_node.text import Content, Delta, Reasoning, ToolCallArguments, ToolCallBegun
 
 
 class ResponseAnswer:
@@ -18,8 +20,10 @@ class ResponseAnswer:
     One item of the output is open at a time: a thought, a message, or a call of a function.
     """
 
-    def __init__(self, echo: Mapping[str, Any], created: float) -> None:
-        """``echo`` is what the response repeats of the request; ``created`` is in seconds since 1970."""
+    def __init__(self, echo: Mapping[str, Any], created: float, names: TokenNames | None = None) -> None:
+        """``echo`` is what the response repeats of the request; ``created`` is in seconds since 1970. With ``names``
+        the tokens' probabilities are told.
+        """
         self.response: dict[str, Any] = {
             "id": new_id("resp"),
             "object": "response",
@@ -31,8 +35,13 @@ class ResponseAnswer:
             "usage": None,
             **echo,
         }
+        self._names = names
         self._sent = 0
         self._open: dict[str, Any] | None = None
+        self._text: list[str] = []
+        """Of the open item, in pieces."""
+        self._logprobs: list[dict[str, Any]] = []
+        """Of the open message."""
 
     def begin(self) -> list[StreamEvent]:
         """Before the first token."""
@@ -41,8 +50,8 @@ class ResponseAnswer:
     def take(self, event: Event) -> list[StreamEvent]:
         """The answer goes on."""
         match event:
-            case Wrote(delta=delta):
-                return list(self._wrote(delta))
+            case Wrote(delta=delta, tokens=tokens):
+                return list(self._wrote(delta, tokens))
             case Ended(reason=reason):
                 return list(self._ended(cut=reason == "length"))
             case Counted(usage=usage):
@@ -60,29 +69,32 @@ class ResponseAnswer:
         """The response."""
         return self.response
 
-    def _wrote(self, delta: Content | Reasoning | ToolCallBegun | ToolCallArguments) -> Iterator[StreamEvent]:
+    def _wrote(self, delta: Delta, tokens: Sequence[Token]) -> Iterator[StreamEvent]:
         match delta:
-            case Content(text="") | Reasoning(text=""):
-                return
             case Content(text=text):
-                yield from self._in("message")
-                yield from self._more("response.output_text.delta", text, logprobs=[])
+                logprobs = chat_logprobs(self._names, tokens)["content"] if self._names is not None else []
+                if text or (logprobs and self._is_open("message")):
+                    yield from self._in("message")
+                    self._logprobs += logprobs
+                    yield self._more("response.output_text.delta", text, content_index=0, logprobs=logprobs)
             case Reasoning(text=text):
-                yield from self._in("reasoning")
-                yield from self._more("response.reasoning_text.delta", text)
+                if text:
+                    yield from self._in("reasoning")
+                    yield self._more("response.reasoning_text.delta", text, content_index=0)
             case ToolCallBegun(id=call_id, name=name):
                 yield from self._close("completed")
                 yield from self._add(
                     {"type": "function_call", "id": new_id("fc"), "call_id": call_id, "name": name, "arguments": ""}
                 )
             case ToolCallArguments(text=text):
-                assert self._open is not None
-                self._open["arguments"] += text
-                yield self._of_item("response.function_call_arguments.delta", delta=text)
+                yield self._more("response.function_call_arguments.delta", text)
+
+    def _is_open(self, kind: str) -> bool:
+        return self._open is not None and self._open["type"] == kind
 
     def _in(self, kind: str) -> Iterator[StreamEvent]:
         """An item of that kind is open."""
-        if self._open is not None and self._open["type"] == kind:
+        if self._is_open(kind):
             return
         yield from self._close("completed")
         if kind == "message":
@@ -100,10 +112,9 @@ class ResponseAnswer:
         self.response["output"].append(self._open)
         yield self._event("response.output_item.added", output_index=self._index, item=copied(self._open))
 
-    def _more(self, kind: str, text: str, **fields: Any) -> Iterator[StreamEvent]:
-        assert self._open is not None
-        self._open["content"][0]["text"] += text
-        yield self._of_item(kind, content_index=0, delta=text, **fields)
+    def _more(self, kind: str, text: str, **fields: Any) -> StreamEvent:
+        self._text.append(text)
+        return self._of_item(kind, delta=text, **fields)
 
     def _close(self, status: str) -> Iterator[StreamEvent]:
         """No item is open."""
@@ -111,17 +122,21 @@ class ResponseAnswer:
         if item is None:
             return
         item["status"] = status
+        text = "".join(self._text)
         if item["type"] == "function_call":
-            yield self._of_item("response.function_call_arguments.done", name=item["name"], arguments=item["arguments"])
+            item["arguments"] = text
+            yield self._of_item("response.function_call_arguments.done", name=item["name"], arguments=text)
         else:
             part = item["content"][0]
+            part["text"] = text
             if item["type"] == "message":
-                yield self._of_item("response.output_text.done", content_index=0, text=part["text"], logprobs=[])
+                part["logprobs"] = self._logprobs
+                yield self._of_item("response.output_text.done", content_index=0, text=text, logprobs=self._logprobs)
             else:
-                yield self._of_item("response.reasoning_text.done", content_index=0, text=part["text"])
+                yield self._of_item("response.reasoning_text.done", content_index=0, text=text)
             yield self._of_item("response.content_part.done", content_index=0, part=dict(part))
         yield self._event("response.output_item.done", output_index=self._index, item=copied(item))
-        self._open = None
+        self._open, self._text, self._logprobs = None, [], []
 
     def _ended(self, *, cut: bool) -> Iterator[StreamEvent]:
         if not self.response["output"]:
