@@ -29,6 +29,7 @@ from swarm_node.gateway.responses_body import (
     TextOptions,
     TextPart,
     Thought,
+    Tool,
     ToolChoice,
 )
 from swarm_node.gateway.responses_events import ResponseAnswer
@@ -48,7 +49,7 @@ class ResponsesRequest(BaseModel):
     model: str = Field(max_length=MODEL_NAME_CHARS)
     input: Items
     instructions: str | None = None
-    tools: list[Function] = Field(default=[], max_length=TOOLS)
+    tools: list[Tool] = Field(default=[], max_length=TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     include: list[str] | None = Field(default=None, max_length=INCLUDED)

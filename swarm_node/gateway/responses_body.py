@@ -97,6 +97,14 @@ class Function(BaseModel):
         return {"type": "function", "function": self.model_dump(exclude={"type"}, exclude_none=True)}
 
 
+def kind_of_tool(tool: Any) -> str | None:
+    return tool.get("type") if isinstance(tool, Mapping) else None
+
+
+# One kind in a union: so what is of another kind is refused by that and not for what it lacks.
+Tool = Annotated[Annotated[Function, Tag("function")], Discriminator(kind_of_tool)]
+
+
 class Mode(BaseModel):
     """Whether to call any."""
 
