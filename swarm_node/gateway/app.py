@@ -13,28 +13,36 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from routing.errors import SwarmError
+from swarm_node.gateway import chat, completions, models
 from swarm_node.gateway.doors import HostCheck, KeyCheck, RequestCount
 from swarm_node.gateway.errors import ErrorBodies, ErrorBody, Problem, Refused, problem_of
 from swarm_node.gateway.gateway import Gateway
+from swarm_node.gateway.health import health_routes, metrics_routes
+from swarm_node.gateway.openapi import openapi_routes
 
 RouteGroup = Callable[[Gateway], Sequence[BaseRoute]]
 """Each API is one: ``routes`` of its module."""
 
+KEYED: Sequence[RouteGroup] = (chat.routes, completions.routes, models.routes, metrics_routes)
+OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes,)
+ERROR_BODIES: Mapping[str, ErrorBody] = {}
+"""Forms of errors other than OpenAI's, by the beginning of a path."""
+
 
 def application(
     gateway: Gateway,
-    keyed: Sequence[RouteGroup],
-    open_to_all: Sequence[RouteGroup] = (),
+    keyed: Sequence[RouteGroup] = KEYED,
+    open_to_all: Sequence[RouteGroup] = OPEN_TO_ALL,
     *,
-    error_bodies: Mapping[str, ErrorBody] = {},
+    error_bodies: Mapping[str, ErrorBody] = ERROR_BODIES,
     allowed_origins: Sequence[str] = (),
     allowed_hosts: Sequence[str] | None = None,
 ) -> Starlette:
     """The ASGI application of ``gateway``.
 
     ``keyed`` groups need an API key if the gateway has any, ``open_to_all`` never (a page, ``/health``).
-    ``error_bodies``: forms of errors other than OpenAI's, by the beginning of a path. ``allowed_origins``: web pages of
-    other hosts that may ask. ``allowed_hosts``: names by which the gateway may be called; None: any.
+    ``allowed_origins``: web pages of other hosts that may ask. ``allowed_hosts``: names by which the gateway may be
+    called; None: any.
     """
     bodies = ErrorBodies(error_bodies)
 
@@ -55,6 +63,7 @@ def application(
 
     free = [route for group in open_to_all for route in group(gateway)]
     behind_keys = [route for group in keyed for route in group(gateway)]
+    free += openapi_routes([*behind_keys, *free])
     paths = {route.path for route in (*free, *behind_keys) if isinstance(route, Route)}
     middleware = [
         Middleware(RequestCount, metrics=gateway.metrics, paths=paths),
