@@ -12,15 +12,12 @@ import anthropic
 import httpx2
 import pytest
 import trio
-from starlette.applications import Starlette
 from trio.testing import MockClock
 
 from routing.errors import BlocksNotCovered
-from swarm_node.gateway import messages, responses
 from swarm_node.gateway.app import application
 from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.keys import Key, KeyRecord, Keys
-from swarm_node.gateway.messages_events import anthropic_error
 from swarm_node.gateway.served import OpenModels
 from swarm_node.gateway.turn import Event, Turn
 from tests.gateway.answers import WEATHER, answer
@@ -58,18 +55,12 @@ class Reply:
         return [line.removeprefix("event: ") for line in self.text.splitlines() if line.startswith("event: ")]
 
 
-def app_of(gateway: Gateway) -> Starlette:
-    return application(
-        gateway, keyed=[responses.routes, messages.routes], error_bodies={"/v1/messages": anthropic_error}
-    )
-
-
 def ask(make: Callable[[], Gateway], path: str, body: Any, **headers: str) -> Reply:
     """What a client gets, on a clock that runs as fast as it can."""
     reply = Reply(0, "")
 
     async def main() -> None:
-        await app_of(make())(scope, receive, send)
+        await application(make())(scope, receive, send)
 
     scope = {
         "type": "http",
@@ -181,13 +172,13 @@ def test_either_apis_header_carries_the_key() -> None:
         for event in answer(*WEATHER):
             yield event
 
-    def gateway() -> Gateway:
+    def keyed() -> Gateway:
         return Scripted(OpenModels([]), Keys([KeyRecord(key="sesame-sesame")]), script=at_once)
 
-    refused = ask(gateway, "/v1/messages", MESSAGE)
+    refused = ask(keyed, "/v1/messages", MESSAGE)
     assert refused.status == 401 and refused.json["error"]["type"] == "authentication_error"
-    assert ask(gateway, "/v1/messages", MESSAGE, x_api_key="sesame-sesame").status == 200
-    assert ask(gateway, "/v1/messages", MESSAGE, authorization="Bearer sesame-sesame").status == 200
+    assert ask(keyed, "/v1/messages", MESSAGE, x_api_key="sesame-sesame").status == 200
+    assert ask(keyed, "/v1/messages", MESSAGE, authorization="Bearer sesame-sesame").status == 200
 
 
 def test_a_picture_is_refused_in_one_line_that_names_it() -> None:
