@@ -74,7 +74,12 @@ class ResponsesRequest(BaseModel):
         return Turn(
             model=self.model,
             messages=self._messages(),
-            choosing=Choosing(max_tokens=self.max_output_tokens, temperature=self.temperature, top_p=self.top_p),
+            choosing=Choosing(
+                max_tokens=self.max_output_tokens,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_logprobs=(self.top_logprobs or 0) if self.tells_logprobs else None,
+            ),
             tools=[tool.for_chat() for tool in tools],
             tool_choice=choice,
             response_format=self._response_format(),

@@ -112,6 +112,12 @@ def test_how_tokens_are_chosen() -> None:
     assert asked.choosing == Choosing(max_tokens=20, temperature=0.5, top_p=0.9)
 
 
+def test_probabilities_come_if_they_are_included_or_counted() -> None:
+    assert turn(include=["message.output_text.logprobs"]).choosing.top_logprobs == 0
+    assert turn(top_logprobs=3).choosing.top_logprobs == 3
+    assert turn(include=["reasoning.encrypted_content"]).choosing.top_logprobs is None
+
+
 @pytest.mark.parametrize(
     "body",
     [
