@@ -199,6 +199,7 @@ class MessagesRequest(Conversation):
     def _choosing(self) -> Choosing:
         return Choosing(
             max_tokens=self.max_tokens,
+            fits_context=True,  # it has to be given here, and agents give what the largest models can
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,

@@ -107,7 +107,9 @@ def test_a_schema_and_an_effort_are_the_same_as_in_chat_completions() -> None:
 def test_how_tokens_are_chosen() -> None:
     asked = turn(max_tokens=20, temperature=0.5, top_p=0.9, top_k=4, stop_sequences=["END"])
 
-    assert asked.choosing == Choosing(max_tokens=20, temperature=0.5, top_p=0.9, top_k=4, stop=["END"])
+    assert asked.choosing == Choosing(
+        max_tokens=20, fits_context=True, temperature=0.5, top_p=0.9, top_k=4, stop=["END"]
+    )
 
 
 def test_an_assistants_message_cannot_be_the_last() -> None:

@@ -142,6 +142,14 @@ def test_a_messages_prompt_is_as_long_as_it_was_counted(anthropics: anthropic.An
     assert counted.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0)
 
 
+def test_a_message_may_ask_for_more_tokens_than_the_context_has(anthropics: anthropic.Anthropic) -> None:
+    message = anthropics.messages.create(
+        model="chatty", max_tokens=32_000, messages=ASK, extra_body=GREEDY, stop_sequences=["e"], timeout=60
+    )
+
+    assert message.stop_reason == "stop_sequence"
+
+
 def test_a_message_ends_at_a_stop_sequence_and_names_it(anthropics: anthropic.Anthropic) -> None:
     whole = anthropics.messages.create(model="chatty", max_tokens=12, messages=ASK, extra_body=GREEDY)
     (block,) = whole.content
