@@ -34,10 +34,10 @@ def chosen_source(model: str | None, revision: str | None, initial_peers: Sequen
         from swarm_node.model import ModelSource
 
         return ModelSource.open(model, revision)
-    return open_present(only_one(trio.run(_models_of, initial_peers), initial_peers))
+    return open_present(only_one(trio.run(_models_of, initial_peers)))
 
 
-def only_one(models: Sequence[PresentModel], initial_peers: Sequence[str]) -> PresentModel:
+def only_one(models: Sequence[PresentModel]) -> PresentModel:
     """Raises UsageError, with what to type, unless there is exactly one."""
     if not models:
         raise UsageError("no node of this swarm tells which model it serves; give --model DIRECTORY or a Hub id")

@@ -141,7 +141,9 @@ class SwarmPicture:
     def _replicas(self, left: int, bar: BlockBar) -> Text:
         digits = bar.replicas(node.span for node in self.snapshot.online())
         line = Text(f"{'replicas':>{left}} ", style="dim")
-        return Text.assemble(line, *_runs([("·", "bold red") if digit == "0" else (digit, "green") for digit in digits]))
+        return Text.assemble(
+            line, *_runs([("·", "bold red") if digit == "0" else (digit, "green") for digit in digits])
+        )
 
     def _bar(self, sighting: Sighting, bar: BlockBar) -> Text:
         node = sighting.node

@@ -122,4 +122,6 @@ def test_outside_a_terminal_it_is_plain_and_shows_all() -> None:
 
 
 def test_a_node_that_claims_blocks_beyond_the_model_breaks_nothing() -> None:
-    assert re.search(r" ·+ +100:200 ", line_of(1, picture(member(1, 100, 200, target=Span(5, 60_000)))).replace("▒", "·"))
+    assert re.search(
+        r" ·+ +100:200 ", line_of(1, picture(member(1, 100, 200, target=Span(5, 60_000)))).replace("▒", "·")
+    )
