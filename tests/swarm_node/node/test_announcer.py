@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -65,7 +66,7 @@ def test_both_are_renewed_long_before_they_fade_and_withdrawn_in_the_end() -> No
     ):
         times = [at for at, expires_in in board.published if expires_in == lifetime]
         assert len(times) == len(board.published) > 5
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         assert max(gaps) < lifetime / 2
         assert min(gaps) >= pace - 1e-6
         assert board.withdrawn
