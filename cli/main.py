@@ -12,6 +12,7 @@ from cli.demo import demo
 from cli.generate import generate
 from cli.node import node
 from cli.plan import plan
+from cli.serve import serve
 from cli.simulate import simulate
 from cli.status import status
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (node, generate, chat, status, plan, simulate, demo):
+for command in (node, generate, chat, serve, status, plan, simulate, demo):
     app.command()(command)
 
 
