@@ -10,15 +10,11 @@ import trio
 
 from dht import Peer, open_guest, read_models
 from routing import Card, PresentModel, matching
-from routing.errors import ModelError, ModelNotFound, UsageError, WrongModel
+from routing.errors import ModelNotFound, UsageError
 from swarm_node.tasks import in_thread
 
 if TYPE_CHECKING:
     from swarm_node.model import ModelSource
-
-CARDS_TRIED = 3
-"""Cards of one model that are opened until the files fit the fingerprint: each may take a look at the Hub, and more
-than a few names for the same weights are lies."""
 
 NAMED_AT_ONCE = 8
 """Models that a message names."""
@@ -30,9 +26,9 @@ def chosen_source(model: str | None, revision: str | None, initial_peers: Sequen
     Raises UsageError, telling what there is, if the swarm has none or several; ModelNotFound, NotADecoder or
     ModelUnsupported if the files cannot be had; what open_guest() does. Blocks for disk and network.
     """
-    if model is not None:
-        from swarm_node.model import ModelSource
+    from swarm_node.model import ModelSource, open_present
 
+    if model is not None:
         return ModelSource.open(model, revision)
     return open_present(only_one(trio.run(_models_of, initial_peers)))
 
@@ -46,32 +42,6 @@ def only_one(models: Sequence[PresentModel]) -> PresentModel:
             f"this swarm serves {_listed(models)}; choose one, for example with --model {_named(models[0], models)}"
         )
     return models[0]
-
-
-def open_present(model: PresentModel) -> ModelSource:
-    """The files of a model that others serve, from the Hub, by what its cards say; their fingerprint is the proof.
-
-    Raises ModelNotFound or another ModelError if no card leads to them. Blocks for disk and network.
-    """
-    from swarm_node.model import ModelSource
-
-    failure: ModelError | WrongModel | None = None
-    for card in [card for card in model.cards if card.revision is not None][:CARDS_TRIED]:
-        try:
-            source = ModelSource.open(card.name, card.revision)
-        except ModelError as error:
-            failure = failure or error
-            continue
-        if source.fingerprint == card.fingerprint:
-            return source
-        failure = failure or WrongModel(
-            f"the swarm calls its model {card.name}, but the files of that name have fingerprint {source.fingerprint} "
-            f"and not {card.fingerprint}: a node lies, or changed its files; give --model if you know better"
-        )
-    raise failure or ModelNotFound(
-        f"the swarm's model {model.card.name} is from a directory of its nodes, not from the Hub; "
-        "get its files and give --model DIRECTORY"
-    )
 
 
 async def card_of(guest: Peer, model: str, revision: str | None) -> Card:

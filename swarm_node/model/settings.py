@@ -35,3 +35,7 @@ NAME_CHARACTERS = 96
 DESCRIPTION_BYTES = 2 * 2**30
 """Most bytes of config, tokenizer and index that are downloaded to know a model: the largest have 0.1 GB, and whoever
 opens what a stranger names should not fill his disk."""
+
+CARDS_TRIED = 3
+"""Cards of one model that are opened until the files fit the fingerprint: each takes a look at the Hub, and more than a
+few names for the same weights are lies."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from cli.model_choice import only_one, open_present
+from cli.model_choice import only_one
 from routing import Card, PresentModel, Span
 from routing.errors import ModelNotFound, UsageError, WrongModel
 from swarm_node.local_swarm import LocalSwarm
-from swarm_node.model import ModelSource
+from swarm_node.model import ModelSource, open_present
 from swarm_node.program import Program
 from tests.cli.command import swarm as command
 from tests.models import make_model
