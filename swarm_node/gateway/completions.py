@@ -83,7 +83,7 @@ def _prompts(asked: CompletionRequest, served: Served) -> list[Prompt]:
             raise bad_request("the prompt is empty; give some text", "prompt")
         if max(ids) >= served.vocabulary:
             raise bad_request(f"token {max(ids)} of the prompt is none of the model's {served.vocabulary}", "prompt")
-        text = given if isinstance(given, str) else served.tokenizer.decode(ids)
+        text = given if isinstance(given, str) else served.tokenizer.decode(ids, skip_special_tokens=True)
         prompts.append(Prompt(text, ids))
     return prompts
 

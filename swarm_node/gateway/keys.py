@@ -7,7 +7,7 @@ import hmac
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Key:
     tokens_per_minute: int | None = None
     running: int = 0
     _spent: float = 0.0
-    _spent_at: float = field(default_factory=trio.current_time)
+    _spent_at: float = 0.0
 
     @contextmanager
     def request(self) -> Iterator[None]:

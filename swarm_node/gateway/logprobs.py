@@ -18,6 +18,7 @@ class TokenNames:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._special = frozenset(tokenizer.all_special_ids)
         # Some decoders drop the space at the beginning of a text: there must be a token before.
         self._before: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
         self._start: str = self._decode([])
@@ -39,6 +40,10 @@ class TokenNames:
             return [int(match[1], 16)]
         bytes_of = _bytes_of_letters()
         return [bytes_of[letter] for letter in name] if set(name) <= bytes_of.keys() else list(text.encode())
+
+    def is_special(self, token: int) -> bool:
+        """Whether it is no part of the text."""
+        return token in self._special
 
     def _text(self, token: int) -> str:
         text = self._decode([token])
@@ -76,9 +81,9 @@ def completion_logprobs(
     """The ``logprobs`` of a plain completion: ``ids`` in order, with what is known of each; ``offset`` of the first."""
     texts = [names.text(token) for token in ids]
     offsets = []
-    for text in texts:
+    for token, text in zip(ids, texts, strict=True):
         offsets.append(offset)
-        offset += len(text)
+        offset += 0 if names.is_special(token) else len(text)
     return {
         "tokens": texts,
         "token_logprobs": [None if token is None else _finite(token.logprob) for token in tokens],

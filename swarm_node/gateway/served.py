@@ -42,6 +42,12 @@ class Served:
         return cls(name, batch, tokenizer, ends, TokenNames(tokenizer))
 
     @property
+    def model_type(self) -> str:
+        """As its config names it."""
+        kind: str = self.batch.source.config.model_type
+        return kind
+
+    @property
     def vocabulary(self) -> int:
         """Token ids are below it."""
         size: int = self.batch.source.config.get_text_config().vocab_size

@@ -18,9 +18,9 @@ from swarm_node.gateway.penalties import AnswerPenalties, TokenBias
 from swarm_node.gateway.served import Served
 from swarm_node.gateway.settings import ANSWER_TOKENS, MINIMAL_TEMPERATURE
 from swarm_node.gateway.turn import Choosing, Event, Turn
-from swarm_node.gateway.writing import PlainText, Writing
+from swarm_node.gateway.writing import Writing
 from swarm_node.generate import Request
-from swarm_node.text import Stops, TextPieces, chat_prompt
+from swarm_node.text import Stops, TextPieces, answer_parser, chat_prompt
 
 SEEDS = 2**32
 """What transformers takes; clients send other numbers too, and each stands for one of these."""
@@ -45,20 +45,25 @@ async def _without_prompts(events: AsyncIterator[Event | Prompted]) -> AsyncIter
 
 
 def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
-    prompt = chat_prompt(served.tokenizer, turn.messages, turn.tools, template=turn.template)
-    choosing = turn.choosing
+    tokenizer, choosing = served.tokenizer, turn.choosing
+    tools = () if turn.tool_choice == "none" else turn.tools
+    prompt = chat_prompt(tokenizer, turn.messages, tools, template=turn.template)
+    text: str = tokenizer.decode(prompt, skip_special_tokens=False)
     most = answer_room(served, len(prompt), choosing.max_tokens, ANSWER_TOKENS)
-    return [
-        Choice(
+    choices: list[Choice] = []
+    for index in range(choosing.n):
+        parser = answer_parser(tokenizer, served.model_type, text, tools)
+        writing = Writing(
             index,
-            request_of(choosing, served, key, prompt, most, index),
-            Writing(
-                index, TextPieces(served.tokenizer), Stops(choosing.stop), PlainText(), served.ends,
-                choosing.top_logprobs is not None,
-            ),
+            TextPieces(tokenizer, keep=parser.keep),
+            Stops(choosing.stop),
+            parser,
+            # Some parsers tell by the end token what has ended.
+            set(served.ends) - set(tokenizer.convert_tokens_to_ids(list(parser.keep))),
+            choosing.top_logprobs is not None,
         )
-        for index in range(choosing.n)
-    ]  # fmt: skip
+        choices.append(Choice(index, request_of(choosing, served, key, prompt, most, index), writing))
+    return choices
 
 
 def request_of(

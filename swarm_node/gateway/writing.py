@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
 
 from swarm_node.gateway.turn import Wrote
 from swarm_node.generate import Token
-from swarm_node.text import Content, Delta, Reasoning, Stops, TextPieces, ToolCallBegun
-
-
-class Parser(Protocol):
-    """Tells the parts of an answer apart."""
-
-    def push(self, text: str) -> Sequence[Delta]:
-        """The parts that are certain with this text."""
-
-    def end(self) -> Sequence[Delta]:
-        """What was held back."""
+from swarm_node.text import AnswerParser, Content, Delta, Reasoning, Stops, TextPieces, ToolCallBegun
 
 
 class PlainText:
-    """A Parser for answers that are all content."""
+    """Reads an answer that is all content, as an AnswerParser does."""
 
-    def push(self, text: str) -> Sequence[Delta]:
+    keep: frozenset[str] = frozenset()
+
+    def push(self, text: str) -> list[Delta]:
         return [Content(text)] if text else []
 
-    def end(self) -> Sequence[Delta]:
+    def end(self) -> list[Delta]:
         return []
 
 
@@ -35,7 +26,13 @@ class Writing:
     """The pieces of choice ``index``; ends with ``end``."""
 
     def __init__(
-        self, index: int, pieces: TextPieces, stops: Stops, parser: Parser, ends: Sequence[int], tell_tokens: bool
+        self,
+        index: int,
+        pieces: TextPieces,
+        stops: Stops,
+        parser: AnswerParser,
+        ends: Collection[int],
+        tell_tokens: bool,
     ) -> None:
         """``ends``: tokens that end an answer and are no part of its text. ``tell_tokens``: with the pieces."""
         self._index = index

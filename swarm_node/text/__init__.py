@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from swarm_node.text.deltas import Content, Delta, Reasoning, ToolCallArguments, ToolCallBegun
 from swarm_node.text.ends import end_tokens
+from swarm_node.text.parsing import AnswerParser, answer_parser
 from swarm_node.text.pieces import TextPieces
 from swarm_node.text.prompt import chat_prompt
 from swarm_node.text.stops import Stops
 
 __all__ = [
+    "AnswerParser",
     "Content",
     "Delta",
     "Reasoning",
@@ -16,6 +18,7 @@ __all__ = [
     "TextPieces",
     "ToolCallArguments",
     "ToolCallBegun",
+    "answer_parser",
     "chat_prompt",
     "end_tokens",
 ]
