@@ -10,7 +10,7 @@ from collections import Counter
 import trio
 
 from dht.card_record import CardRecord
-from dht.entries import Entries
+from dht.board import Board
 from dht.peer import Peer
 from dht.settings import CARDS, MODELS
 from routing.catalogue import Card, PresentModel, models_there
@@ -30,24 +30,24 @@ class Catalogue:
     one; of more than CARDS a reader takes some that nobody can foretell.
     """
 
-    def __init__(self, entries: Entries) -> None:
-        self._entries = entries
+    def __init__(self, board: Board) -> None:
+        self._board = board
 
     async def publish(self, card: Card, expires_in: float) -> None:
         """Publish this node's card for ``expires_in`` seconds.
 
         Raises NetworkError if nobody keeps it, ProtocolError for a card that breaks a bound.
         """
-        await self._entries.publish(CardRecord.from_card(card).encode(), expires_in)
+        await self._board.publish(CardRecord.from_card(card).encode(), expires_in)
 
     async def withdraw(self) -> None:
         """Make this node's card vanish now. Raises NetworkError if nobody keeps the withdrawal."""
-        await self._entries.withdraw()
+        await self._board.withdraw()
 
     async def cards(self) -> dict[str, Card]:
         """At most CARDS of them, by the peer id of their publisher. Raises NetworkError if nobody can be asked."""
         found = {}
-        entries = await self._entries.read()
+        entries = await self._board.read()
         for peer_id in sorted(entries, key=_lot)[:CARDS]:
             try:
                 found[peer_id] = CardRecord.decode(entries[peer_id].value).to_card()
@@ -58,7 +58,7 @@ class Catalogue:
 
 def catalogue_of(peer: Peer) -> Catalogue:
     """The catalogue of the swarm that ``peer`` is in."""
-    return Catalogue(peer.entries("cards"))
+    return Catalogue(peer.board("cards"))
 
 
 async def read_models(peer: Peer) -> tuple[PresentModel, ...]:

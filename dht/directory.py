@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import replace
 
-from dht.entries import Entries
+from dht.board import Board
 from dht.records import NodeRecord
 from dht.table import Entry
 from routing.errors import ProtocolError
@@ -22,10 +22,10 @@ class Directory:
     soon without anybody's help.
     """
 
-    def __init__(self, entries: Entries, model: str) -> None:
-        """``entries`` are those of nodes of this model."""
+    def __init__(self, board: Board, model: str) -> None:
+        """``board`` is that of nodes of this model."""
         self.model = model
-        self._entries = entries
+        self._board = board
 
     async def announce(self, view: NodeView, expires_in: float) -> None:
         """Publish this node as ``view``, for ``expires_in`` seconds or until the next announcement or withdrawal.
@@ -33,21 +33,21 @@ class Directory:
         It lasts longer only where it replaces one that would have: the later expiration wins. Raises NetworkError if
         nobody keeps it, ProtocolError for a view that breaks a record's bounds or is another peer's.
         """
-        if view.peer_id != self._entries.peer_id:
+        if view.peer_id != self._board.peer_id:
             raise ProtocolError("a node can announce itself only")
-        await self._entries.publish(NodeRecord.from_view(view).encode(), expires_in)
+        await self._board.publish(NodeRecord.from_view(view).encode(), expires_in)
 
     async def withdraw(self) -> None:
         """Make this node vanish from snapshots now. Raises NetworkError if nobody keeps the withdrawal.
 
         What is published in place of the record outlives it by a moment only, so that the node can come back at once.
         """
-        await self._entries.withdraw()
+        await self._board.withdraw()
 
     async def snapshot(self) -> Snapshot:
         """All nodes of the model that are not OFFLINE. Raises NetworkError if the swarm cannot be asked."""
         taken_at = time.time()
-        views = (_read(peer_id, entry) for peer_id, entry in sorted((await self._entries.read()).items()))
+        views = (_read(peer_id, entry) for peer_id, entry in sorted((await self._board.read()).items()))
         nodes = tuple(view for view in views if view is not None and view.state is not NodeState.OFFLINE)
         return Snapshot(self.model, nodes, taken_at)
 

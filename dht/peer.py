@@ -14,7 +14,7 @@ import trio
 
 from dht.daemon import Daemon, Stream, StreamHandler, open_daemon
 from dht.directory import Directory
-from dht.entries import Entries
+from dht.board import Board
 from dht.identity import Identity
 from dht.multiaddr import PeerAddress, check_dialable, split
 from dht.nursery import open_owner_nursery
@@ -70,11 +70,11 @@ class Peer:
 
     def directory(self, model: str) -> Directory:
         """The directory of the model with this fingerprint."""
-        return Directory(self.entries(f"nodes/{model}"), model)
+        return Directory(self.board(f"nodes/{model}"), model)
 
-    def entries(self, name: str) -> Entries:
-        """What peers publish under ``name``, one signed entry each."""
-        return Entries(self._table, name)
+    def board(self, name: str) -> Board:
+        """Where peers publish under ``name``, one signed entry each."""
+        return Board(self._table, name)
 
     async def _join(self) -> None:
         """Join through the initial peers, all at once; one that answers is enough.

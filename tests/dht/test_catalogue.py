@@ -142,7 +142,7 @@ async def test_a_bad_card_hides_nobody_elses(tmp_path: Path) -> None:
         local_peer(tmp_path / "mallory", initial_peers=alice.addresses) as mallory,
     ):
         await catalogue_of(alice).publish(QWEN, 60)
-        await mallory.entries("cards").publish(b"\xff garbage", 60)
+        await mallory.board("cards").publish(b"\xff garbage", 60)
         assert await catalogue_of(alice).cards() == {alice.peer_id: QWEN}
 
 

@@ -14,7 +14,7 @@ from hivemind.dht.validation import DHTRecord
 from hivemind.p2p import PeerID
 
 from dht import Directory, Identity, NodeRecord, Peer
-from dht.entries import shard_key, shard_of
+from dht.board import shard_key, shard_of
 from dht.table.signed_records import SignedRecords
 from routing import NodeState, Span
 from routing.errors import ProtocolError
