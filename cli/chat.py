@@ -21,7 +21,7 @@ CHAT_TOKENS = 2048
 
 
 def chat(
-    model: options.Model,
+    model: options.ModelOrOnly = None,
     initial_peers: options.InitialPeers = None,
     system: Annotated[str | None, typer.Option(help="How the model should behave.")] = None,
     max_new_tokens: options.MaxNewTokens = 512,
@@ -44,11 +44,11 @@ def chat(
         import torch
 
         from cli.generation import Sampling, joined
-        from swarm_node.model import ModelSource
+        from cli.model_choice import chosen_source
 
         if threads is not None:
             torch.set_num_threads(threads)
-        source = ModelSource.open(model, revision)
+        source = chosen_source(model, revision, peers)
         tokenizer = source.tokenizer()
         if tokenizer is None or tokenizer.chat_template is None:
             raise UsageError(f"{source.name} has no chat template; use swarm generate")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What to continue.")] = None,
     *,
-    model: options.Model,
+    model: options.ModelOrOnly = None,
     initial_peers: options.InitialPeers = None,
     token_ids: Annotated[
         str | None, typer.Option(metavar="1,2,3", help="The prompt as token ids, for a model without a tokenizer.")
@@ -53,7 +53,7 @@ def generate(
         import torch
 
         from cli.generation import Sampling, check_length, encode, joined, run_generation
-        from swarm_node.model import ModelSource
+        from cli.model_choice import chosen_source
 
         if threads is not None:
             torch.set_num_threads(threads)
@@ -68,7 +68,7 @@ def generate(
             seed=seed,
             ignore_eos=ignore_eos,
         )
-        source = ModelSource.open(model, revision)
+        source = chosen_source(model, revision, peers)
         prompt_ids, tokenizer = encode(source, prompt, token_ids)
         check_length(source, len(prompt_ids), max_new_tokens)
         with joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device) as swarm_model:

@@ -34,6 +34,24 @@ class QuantName(StrEnum):
 
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Directory of a model, or its Hub id.", envvar="SWARM_MODEL")]
+ModelOrOnly = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Directory of a model, or its Hub id; default: the only one that the swarm has.",
+        envvar="SWARM_MODEL",
+    ),
+]
+ModelOrAll = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name, fingerprint or directory of a model; default: all that the swarm has.",
+        envvar="SWARM_MODEL",
+    ),
+]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")]
 InitialPeers = Annotated[
     list[str] | None,

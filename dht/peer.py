@@ -14,6 +14,7 @@ import trio
 
 from dht.daemon import Daemon, Stream, StreamHandler, open_daemon
 from dht.directory import Directory
+from dht.board import Board
 from dht.identity import Identity
 from dht.multiaddr import PeerAddress, check_dialable, split
 from dht.nursery import open_owner_nursery
@@ -69,7 +70,11 @@ class Peer:
 
     def directory(self, model: str) -> Directory:
         """The directory of the model with this fingerprint."""
-        return Directory(self._table, model)
+        return Directory(self.board(f"nodes/{model}"), model)
+
+    def board(self, name: str) -> Board:
+        """Where peers publish under ``name``, one signed entry each."""
+        return Board(self._table, name)
 
     async def _join(self) -> None:
         """Join through the initial peers, all at once; one that answers is enough.

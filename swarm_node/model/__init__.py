@@ -8,6 +8,7 @@ from swarm_node.model.fast_linear import make_fast
 from swarm_node.model.footprint import BlockShapes, Footprint
 from swarm_node.model.linear_layers import bias_of, exchange, weight_of
 from swarm_node.model.loading import load_ends, load_pruned, remote_blocks
+from swarm_node.model.present import open_present
 from swarm_node.model.quant import NF4_VALUES, Quant
 from swarm_node.model.quiet import quiet
 from swarm_node.model.rope import VariableRope, longest_alike
@@ -18,5 +19,5 @@ from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_ar
 __all__ = [
     "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope",
     "as_block_output", "bias_of", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
-    "longest_alike", "make_fast", "needed_tensors", "quiet", "read_costs", "remote_blocks", "weight_of",
+    "longest_alike", "make_fast", "needed_tensors", "open_present", "quiet", "read_costs", "remote_blocks", "weight_of",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from huggingface_hub.utils._http import get_session
 
 from routing.errors import ModelNotFound
 from swarm_node.model.quiet import quiet
+from swarm_node.model.settings import DESCRIPTION_BYTES
 
 CONFIG = "config.json"
 _Result = TypeVar("_Result")
@@ -39,6 +40,8 @@ class ModelFiles(Protocol):
     """Bytes of each file, by name."""
     directory: Path
     """Where config, tokenizer and index lie."""
+    commit: str | None
+    """Of the Hub; None of a directory."""
 
     def read(self, file: str, start: int, end: int) -> bytes:
         """Bytes ``start`` to ``end - 1``. Safe to call from several threads. Raises ModelNotFound if it cannot."""
@@ -50,8 +53,10 @@ class ModelFiles(Protocol):
 class LocalFiles:
     """A directory; nothing in it is copied or changed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, commit: str | None = None) -> None:
+        """``commit``: of the Hub, from where the directory was downloaded."""
         self.directory = directory
+        self.commit = commit
         self.sizes = {entry.name: entry.stat().st_size for entry in directory.iterdir() if entry.is_file()}
 
     def read(self, file: str, start: int, end: int) -> bytes:
@@ -71,12 +76,14 @@ class HubFiles:
 
     def __init__(self, repository: str, commit: str, sizes: dict[str, int]) -> None:
         self.repository = repository
-        self.commit = commit
+        self.commit: str | None = commit
         self.sizes = sizes
+        describing = [file for file in sizes if "/" not in file and any(fnmatch.fnmatch(file, kind) for kind in _SMALL)]
+        if sum(sizes[file] for file in describing) > DESCRIPTION_BYTES:
+            raise ModelNotFound(f"{repository} has config and tokenizer files of many gigabytes; choose another model")
         self.directory = self.path(CONFIG).parent if CONFIG in sizes else Path()
-        for file in sizes:
-            if "/" not in file and any(fnmatch.fnmatch(file, pattern) for pattern in _SMALL):
-                self.path(file)
+        for file in describing:
+            self.path(file)
 
     @classmethod
     def open(cls, repository: str, revision: str | None) -> ModelFiles:
@@ -110,7 +117,7 @@ class HubFiles:
     def path(self, file: str) -> Path:
         return self.fetch(file, self.commit)
 
-    def fetch(self, file: str, revision: str) -> Path:
+    def fetch(self, file: str, revision: str | None) -> Path:
         """Like path(), at another revision."""
         with quiet():
             fetched = self._reached(
@@ -155,4 +162,4 @@ def _downloaded_before(repository: str, revision: str | None, reason: Exception)
             f"model '{repository}' is no directory here, and the Hub does not answer ({type(reason).__name__}); "
             "check the name and the network"
         ) from error
-    return LocalFiles(Path(directory))
+    return LocalFiles(Path(directory), Path(directory).name)
