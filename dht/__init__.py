@@ -1,12 +1,16 @@
 """The swarm's shared memory: who a peer is, how it reaches others, and what all of them know of each other."""
 
-from dht.daemon import Stream
-from dht.directory import Directory
-from dht.identity import Identity
-from dht.multiaddr import PeerAddress
-from dht.peer import Peer, open_peer
-from dht.peer_id import is_signed_by, short_name
-from dht.records import NodeRecord
+from dht.late_package import put_off
+
+put_off("hivemind")
+
+from dht.daemon import Stream  # noqa: E402 - hivemind is put off before anything imports it
+from dht.directory import Directory  # noqa: E402
+from dht.identity import Identity  # noqa: E402
+from dht.multiaddr import PeerAddress  # noqa: E402
+from dht.peer import Peer, open_peer  # noqa: E402
+from dht.peer_id import is_signed_by, short_name  # noqa: E402
+from dht.records import NodeRecord  # noqa: E402
 
 __all__ = [
     "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Stream", "is_signed_by", "open_peer",

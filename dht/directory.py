@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from dht.entry import Entries, Entry
 from dht.records import NodeRecord
 from dht.settings import EXPIRATION_STEP_SECONDS, SHARDS
-from dht.table import Entry, Table
 from routing.errors import NetworkError, ProtocolError
 from routing.snapshot import NodeState, NodeView, Snapshot
 
@@ -29,8 +30,12 @@ class Directory:
     keep, and no lookup to carry, all of them.
     """
 
-    def __init__(self, table: Table, model: str) -> None:
+    def __init__(
+        self, table: Entries, model: str, meet: Callable[[Sequence[NodeView]], None] = lambda nodes: None
+    ) -> None:
+        """``meet`` is told which nodes there are, whenever somebody looks."""
         self.model = model
+        self._meet = meet
         self._table = table
         self._keys = [_key(model, shard) for shard in range(SHARDS)]
         self._own_key = self._keys[_shard(table.peer_id)]
@@ -63,7 +68,9 @@ class Directory:
                 view = self._read(peer_id, entry, shard)
                 if view is not None and view.state is not NodeState.OFFLINE:
                     nodes[peer_id] = view
-        return Snapshot(self.model, tuple(nodes[peer_id] for peer_id in sorted(nodes)), taken_at)
+        snapshot = Snapshot(self.model, tuple(nodes[peer_id] for peer_id in sorted(nodes)), taken_at)
+        self._meet(snapshot.nodes)
+        return snapshot
 
     def _read(self, peer_id: str, entry: Entry, shard: int) -> NodeView | None:
         if entry.value == _WITHDRAWN:
