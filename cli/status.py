@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from routing import NodeView, Snapshot
-    from swarm_node.model import ModelSource
+    from swarm_node.wire import ModelCard
 
 
 def status(
@@ -33,13 +33,17 @@ def status(
 
         import trio
 
-        from swarm_node.model import ModelSource
+        from swarm_node.model import read_outline
 
-        source = ModelSource.open(model, revision)
+        source: ModelCard | None = read_outline(model)
+        if source is None:
+            from swarm_node.model import ModelSource  # brings transformers, which takes seconds
+
+            source = ModelSource.open(model, revision)
         trio.run(_show, source, peers, json_output, watch)
 
 
-async def _show(source: ModelSource, peers: tuple[str, ...], json_output: bool, watch: bool) -> None:
+async def _show(source: ModelCard, peers: tuple[str, ...], json_output: bool, watch: bool) -> None:
     import trio
     from rich.console import Console
     from rich.live import Live
@@ -65,7 +69,7 @@ async def _show(source: ModelSource, peers: tuple[str, ...], json_output: bool, 
             snapshot = await client.current_swarm()
 
 
-def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
+def as_json(snapshot: Snapshot, source: ModelCard) -> dict[str, object]:
     """What --json prints, one object for each look."""
     return {
         "model": source.name,
@@ -104,7 +108,7 @@ def free_slots(node: NodeView, context_length: int | None) -> int:
     return node.free_tokens // (session_tokens(context_length) * len(node.span))
 
 
-def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
+def swarm_view(snapshot: Snapshot, source: ModelCard) -> RenderableType:
     """Coverage and nodes for people."""
     from rich.console import Group
     from rich.table import Table

@@ -53,8 +53,8 @@ def sign(identity: Identity, key: bytes, subkey: bytes, value: bytes, expiration
 def verified(key: bytes, publisher: str, signed: bytes, expiration: object) -> Entry | None:
     """The entry, if ``publisher`` has signed it for the ``key`` of this id; None for anything else.
 
-    The signature covers key, publisher, value and expiration, so that an entry cannot be moved to another key, prolonged
-    or published in another's name. Values that are not bytes and lifetimes beyond the bound are refused too.
+    The signature covers key, publisher, value and expiration, so that an entry cannot be moved to another key, be
+    prolonged or published in another's name. Values that are not bytes and lifetimes beyond the bound are refused too.
     """
     latest = time.time() + RECORD_LIFETIME_SECONDS + CLOCK_SKEW_SECONDS
     if not isinstance(expiration, float) or not math.isfinite(expiration) or expiration > latest:

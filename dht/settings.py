@@ -82,10 +82,10 @@ THREAD_STOP_SECONDS = 5.0
 # --- What clients ask of the hash table -------------------------------------------------------------------------------
 
 ENQUIRY_PEERS = 3
-"""Nodes that a client asks at once: one that leaves out what it should tell, or knows less, is outdone by the others."""
+"""Nodes that a client asks at once: one that leaves out what it should tell is outdone by the others."""
 
 ENQUIRY_GRACE_SECONDS = 0.3
-"""For the others, once one of them has answered: a node across an ocean answers in that time, and nobody waits longer."""
+"""For the others, once one of them has answered: a node across an ocean answers in that time."""
 
 ENQUIRY_PEERS_KNOWN = 64
 """Nodes that a client keeps in mind to ask: some of them live as long as the swarm does."""

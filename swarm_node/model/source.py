@@ -11,7 +11,8 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
-from swarm_node.model.files import CONFIG, ModelFiles, open_files
+from swarm_node.model.directory import CONFIG, ModelFiles
+from swarm_node.model.files import open_files
 from swarm_node.model.fingerprint import fingerprint
 from swarm_node.model.footprint import BlockShapes, Footprint, probe
 from swarm_node.model.quant import Quant
