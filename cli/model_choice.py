@@ -60,8 +60,11 @@ async def card_of(guest: Peer, model: str, revision: str | None) -> Card:
             )
         if found:
             return found[0].card
-    from swarm_node.model import ModelSource
+    from swarm_node.model import ModelSource, read_outline
 
+    outline = await in_thread(lambda: read_outline(model))
+    if outline is not None:
+        return outline
     try:
         source = await in_thread(lambda: ModelSource.open(model, revision))
     except ModelNotFound as error:

@@ -6,8 +6,8 @@ import hashlib
 import logging
 import time
 
+from dht.entry import Entries, Entry
 from dht.settings import EXPIRATION_STEP_SECONDS, SHARDS
-from dht.table import Entry, Table
 from routing.errors import NetworkError
 
 log = logging.getLogger(__name__)
@@ -22,11 +22,11 @@ class Board:
     """The entries under ``name``, as on a board to which everybody may pin one note.
 
     Holds nothing that needs closing. An entry fades by itself when its time is over, so one of a node that vanished is
-    gone soon without anybody's help. Board are spread over SHARDS keys by their publisher's id, so that no peer has
+    gone soon without anybody's help. Boards are spread over SHARDS keys by their publisher's id, so that no peer has
     to keep, and no lookup to carry, all of them.
     """
 
-    def __init__(self, table: Table, name: str) -> None:
+    def __init__(self, table: Entries, name: str) -> None:
         self.peer_id = table.peer_id
         self._table = table
         self._keys = [shard_key(name, shard) for shard in range(SHARDS)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import anthropic
 import openai
 import pytest
+
 from tests.gateway.serving import GatewayProcess
 
 pytestmark = pytest.mark.slow
