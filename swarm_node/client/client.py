@@ -25,12 +25,15 @@ class SwarmClient:
         self.chains = chains
         self.timeout = timeout
 
-    def open_session(self, max_tokens: int) -> Session:
-        """A new sequence of at most ``max_tokens``; it takes a chain at its first step."""
+    def open_session(self, max_tokens: int, owner: str = "") -> Session:
+        """A new sequence of at most ``max_tokens``; it takes a chain at its first step.
+
+        ``owner``: whose it is, if this client asks for several people: nodes share nothing between them.
+        """
         limit = self.chains.card.context_length
         if limit is not None and max_tokens > limit:
             raise ContextTooLong(f"{max_tokens} tokens (prompt and new ones) exceed the model's context of {limit}")
-        return Session(self.chains, max_tokens, self.timeout)
+        return Session(self.chains, max_tokens, self.timeout, owner)
 
     async def current_swarm(self) -> Snapshot:
         """The swarm as it is now. Raises WrongModel if it is empty because the peers serve another model."""

@@ -43,6 +43,10 @@ class Guessing(PreTrainedModel):
     """Of a small model of the same tokens, if there is one."""
     _calls: threading.local
 
+    def new_draft(self) -> Draft | None:
+        """A guesser for one text, if there is a draft model."""
+        return self._new_draft() if self._new_draft is not None else None
+
     def _sample(
         self,
         input_ids: torch.Tensor,
@@ -102,7 +106,7 @@ class Guessing(PreTrainedModel):
             eos = generation_config._eos_token_tensor
             cache = kwargs["model_kwargs"]["past_key_values"]
             ends = frozenset([] if eos is None else eos.tolist())
-            return Guesser(cache, end, ends, longest_alike(self), self._new_draft() if self._new_draft else None)
+            return Guesser(cache.token_seconds, end, ends, longest_alike(self), self.new_draft())
         chosen = super()._get_candidate_generator(generation_config, assistant_model=assistant_model, **kwargs)
         return BoundedLookup(chosen, end) if isinstance(chosen, PromptLookupCandidateGenerator) else chosen
 

@@ -116,14 +116,41 @@ class SwarmModel(Guessing, PreTrainedModel):
     """
 
     _bridge: Bridge
+    _parameters_of_forward: frozenset[str]
 
     def _join(self, bridge: Bridge, speculate: bool, draft_model: PreTrainedModel | None) -> None:
         self._bridge = bridge
         self._calls = threading.local()
         self.speculate = speculate
         self._new_draft = partial(Draft, draft_model) if draft_model is not None else None
+        self._parameters_of_forward = frozenset(inspect.signature(self.forward).parameters)
         remote_blocks(self).forward_blocks = self._forward_blocks
         share_head(self)
+
+    @property
+    def bridge(self) -> Bridge:
+        """The connection to the swarm. Ended by ``close``."""
+        return self._bridge
+
+    def logits(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cache: RemoteCache, keep: int
+    ) -> torch.Tensor:
+        """[rows, keep, vocabulary] after ``input_ids`` [rows, tokens] and what ``cache`` holds before them.
+
+        ``attention_mask`` [rows, held + tokens] marks padding, before or between a row's tokens, by 0.
+        """
+        given: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        if "position_ids" in self._parameters_of_forward:
+            given["position_ids"] = self._prepare_position_ids_for_generation(
+                input_ids, {"attention_mask": attention_mask}
+            )
+        if not bool(attention_mask.all()):
+            given["attention_mask"] = attention_mask
+        if "logits_to_keep" in self._parameters_of_forward:
+            given["logits_to_keep"] = keep
+        inputs = self.prepare_inputs_for_generation(input_ids, **given)
+        logits: torch.Tensor = self(**inputs, return_dict=True).logits
+        return logits[:, -keep:]
 
     def new_cache(self, max_tokens: int) -> RemoteCache:
         """A cache to pass as ``past_key_values``, for turns of at most ``max_tokens`` tokens in all."""

@@ -1,4 +1,4 @@
-"""Between words and tokens: prompts from a chat's messages, text from an answer's tokens, and what an answer consists of."""
+"""Between words and tokens: prompts from the messages of a chat, and the parts of an answer from its tokens."""
 
 from __future__ import annotations
 

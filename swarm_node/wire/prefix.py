@@ -40,12 +40,13 @@ class Beginning:
         return common_tokens(self.keys, other.keys) if self.owner == other.owner else 0
 
 
-def more_keys(keys: bytes, states: torch.Tensor, wire: WireDtype | None = None) -> bytes:
+def more_keys(keys: bytes, states: torch.Tensor, wire: WireDtype | None = None, owner: str = "") -> bytes:
     """``keys`` and those that follow for ``states`` [length, hidden], of which they name the beginnings so far.
 
     States that travel in another number format, ``wire``, have other keys: what the hops keep of them is not the same.
+    So have those of another ``owner``, where one client asks for several people: none finds what another has sent.
     """
-    made, last = [keys], keys[-PREFIX_KEY_BYTES:] or (wire or "").encode()
+    made, last = [keys], keys[-PREFIX_KEY_BYTES:] or f"{wire or ''}{owner}".encode()
     known = len(keys) // PREFIX_KEY_BYTES
     for number in range(known, min(len(states) // PREFIX_TOKENS, PREFIX_KEYS_MAX)):
         key = blake2b(last, digest_size=PREFIX_KEY_BYTES)
