@@ -56,6 +56,12 @@ def node(
         ),
     ] = False,
     revision: options.Revision = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port at which Prometheus reads /metrics; default: none.")
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address of that port; 0.0.0.0 lets others read too.")
+    ] = "127.0.0.1",
     debug: options.Debug = False,
 ) -> None:
     """Serve some of a model's blocks until Ctrl-C; a second Ctrl-C does not wait for running sessions."""
@@ -93,6 +99,7 @@ def node(
                     quant=Quant(quant.value),
                     device=device,
                     share_prefixes=share_prefixes,
+                    metrics=(metrics_host, metrics_port) if metrics_port is not None else None,
                 ),
                 lambda: StoredModel.open(model, revision),
                 show,

@@ -6,9 +6,10 @@ from dht.identity import Identity
 from dht.multiaddr import PeerAddress
 from dht.peer import Peer, open_peer
 from dht.peer_id import is_signed_by, short_name
+from dht.reach import Reach, furthest_reach
 from dht.records import NodeRecord
 
 __all__ = [
-    "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Stream", "is_signed_by", "open_peer",
-    "short_name",
+    "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Reach", "Stream", "furthest_reach",
+    "is_signed_by", "open_peer", "short_name",
 ]  # fmt: skip
