@@ -74,7 +74,7 @@ class Node:
         self.model: HostedModel | None = None
         self.addresses: tuple[str, ...] = ()
         self._engine: Engine | None = None
-        """The one of the blocks that it serves, or served last."""
+        """Of the blocks that it serves."""
         self._tally = Tally()
         self._counts = SessionCounts()
         self._met: Snapshot | None = None
@@ -220,6 +220,7 @@ class Node:
                 with trio.move_on_after(DRAIN_SECONDS):
                     await host.drain()
             nursery.cancel_scope.cancel()
+        self._engine = None  # it holds on to the blocks, whose room others may need
         return moved
 
     async def _move_until_drained(self, mover: Mover) -> bool:
