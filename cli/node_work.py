@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.figures import count
-from dht import Reach, furthest_reach
 from routing import NodeState, describe_blocks
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ def work_of(standing: Standing) -> str:
 
 
 def _online(standing: Standing) -> str:
+    from dht import Reach, furthest_reach  # brings what the panel's first line must not wait for
+
     view, served = standing.view, standing.counts.served
     if view is None:
         return "has no blocks yet"
@@ -50,6 +51,8 @@ def _online(standing: Standing) -> str:
 
 def reach_of_node(standing: Standing) -> str:
     """Who can call it at the addresses that it announces."""
+    from dht import Reach, furthest_reach
+
     match furthest_reach(standing.addresses):
         case Reach.INTERNET:
             return "the internet, if the firewall lets its port in"

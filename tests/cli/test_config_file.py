@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import re
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,8 @@ def test_every_option_of_the_command_can_stand_in_the_file(file: Path) -> None:
     command_line = {"model", "blocks", "memory", "initial-peers", "new-swarm", "metrics-port", "log-json", "debug"}
     assert command_line <= options_of(node).keys()
     file.write_text(
-        'model = "some/model"\nblocks = "0:4"\nmemory = "6GiB"\ninitial-peers = ["%s"]\nport = 31337\n'
-        'identity = "~/key"\ndtype = "bfloat16"\nshare-prefixes = true\nthreads = 2\n' % NOBODY
+        'model = "some/model"\nblocks = "0:4"\nmemory = "6GiB"\ninitial-peers = ["{}"]\nport = 31337\n'
+        'identity = "~/key"\ndtype = "bfloat16"\nshare-prefixes = true\nthreads = 2\n'.format(NOBODY)
     )
     assert read_config(file, node, CHECKS) == {
         "model": "some/model", "blocks": "0:4", "memory": "6GiB", "initial_peers": [NOBODY], "port": 31337,
@@ -88,5 +88,5 @@ def test_the_command_line_goes_before_the_file(capfd: pytest.CaptureFixture[str]
 
 def test_the_example_in_the_documentation_is_right() -> None:
     assert read_config(EXAMPLE, node, CHECKS)
-    commented = "\n".join(line.removeprefix("# ") for line in EXAMPLE.read_text().splitlines() if " = " in line)
-    assert tomllib.loads(commented).keys() <= options_of(node).keys()
+    commented = re.findall(r"^# ([a-z-]+) = ", EXAMPLE.read_text(), re.MULTILINE)
+    assert set(commented) <= options_of(node).keys()
