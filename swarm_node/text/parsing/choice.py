@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from swarm_node.text.deltas import Delta
 from swarm_node.text.parsing.calls import schemas
-from swarm_node.text.parsing.harmony import HarmonyParser
+from swarm_node.text.parsing.harmony import MARKS, HarmonyParser
 from swarm_node.text.parsing.tagged import TaggedParser
 from swarm_node.text.parsing.templated import UNREADABLE, TemplatedParser
 from swarm_node.text.parsing.ways import is_harmony, thought_of, way_of
@@ -50,7 +50,7 @@ def answer_parser(
             pass
     known = schemas(tools)
     if is_harmony(tokenizer, model_type):
-        return HarmonyParser(prompt_text=prompt_text, tools=known)
+        return HarmonyParser(prompt_text=prompt_text, tools=known, keep=names & MARKS)
     way = way_of(tokenizer, tools) if tools else None
     thought = thought_of(tokenizer, model_type, prompt_text)
     marks = {*(way.marks.all() if way else ()), *((thought.opens, thought.closes) if thought else ())}
