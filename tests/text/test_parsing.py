@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -202,6 +202,7 @@ def test_reasoning_content_and_calls_come_apart(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_parts_do_not_depend_on_how_the_answer_was_cut(kind: str, data: st.DataObject) -> None:
     answers = [ANSWERS[kind][1], BROKEN.get(kind, ""), "Just text.\n", "<think>x</think> [TOOL_CALLS] {", '{"a": 1}']
