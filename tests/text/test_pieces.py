@@ -20,6 +20,7 @@ ALL = [
     vocabularies.metaspace,
     vocabularies.word_piece,
     vocabularies.word_ends,
+    vocabularies.slow,
 ]
 WITHOUT_BYTES = [vocabularies.metaspace, vocabularies.word_piece, vocabularies.word_ends]
 SCRIPTS = 'ひらがなで書く。 สวัสดีครับ https://example.org/a?b=c {"a": [1, 2]} 👩‍👩‍👧 don\'t stop .'
