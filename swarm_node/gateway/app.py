@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from routing.errors import SwarmError
-from swarm_node.gateway import chat, completions, messages, models, responses
+from swarm_node.gateway import chat, completions, messages, models, responses, static, viewers
 from swarm_node.gateway.doors import HostCheck, KeyCheck, RequestCount
 from swarm_node.gateway.errors import ErrorBodies, ErrorBody, Problem, Refused, problem_of
 from swarm_node.gateway.gateway import Gateway
@@ -30,9 +30,10 @@ KEYED: Sequence[RouteGroup] = (
     responses.routes,
     messages.routes,
     models.routes,
+    viewers.routes,
     metrics_routes,
 )
-OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes,)
+OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes, static.routes)
 ERROR_BODIES: Mapping[str, ErrorBody] = {"/v1/messages": anthropic_error}
 """Forms of errors other than OpenAI's, by the beginning of a path."""
 
