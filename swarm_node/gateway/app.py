@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -44,7 +44,7 @@ def application(
     *,
     error_bodies: Mapping[str, ErrorBody] = ERROR_BODIES,
     allowed_origins: Sequence[str] = (),
-    allowed_hosts: Sequence[str] | None = None,
+    allowed_hosts: Collection[str] | None = None,
 ) -> Starlette:
     """The ASGI application of ``gateway``.
 
