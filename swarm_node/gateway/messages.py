@@ -237,7 +237,8 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         served = await gateway.models.served(turn.model)
 
         def tokens() -> int:
-            return len(chat_prompt(served.tokenizer, turn.messages, turn.tools, template=turn.template))
+            tools = () if turn.tool_choice == "none" else turn.tools
+            return len(chat_prompt(served.tokenizer, turn.messages, tools, template=turn.template))
 
         return JSONResponse({"input_tokens": await trio.to_thread.run_sync(tokens, abandon_on_cancel=True)})
 

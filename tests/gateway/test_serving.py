@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import openai
 import pytest
@@ -36,8 +38,8 @@ def raw_request(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
     assert parts.hostname is not None and parts.port is not None
     text = json.dumps(body).encode()
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
-        head = f"POST {parts.path}/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(text)}\r\n\r\n"
-        connection.sendall(head.encode() + text)
+        head = f"POST {parts.path}/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(text)}"
+        connection.sendall(f"{head}\r\n\r\n".encode() + text)
         yield connection
 
 
@@ -50,17 +52,27 @@ def read_until(connection: socket.socket, wanted: bytes) -> bytes:
     return came
 
 
+def written(gateway: GatewayProcess) -> float:
+    """Tokens that it has written since it started."""
+    with urlopen(gateway.url.removesuffix("/v1") + "/metrics") as page:
+        told = page.read().decode()
+    found = re.search(r'^swarm_gateway_tokens_total{kind="completion",.*} (\S+)$', told, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["a stream", "a whole answer"])
 def test_a_client_that_closes_its_socket_frees_its_places_at_every_node(
     gateway: GatewayProcess, nodes: LocalSwarm, chat_model: Path, stream: bool
 ) -> None:
-    with raw_request(gateway.url, {**LONG, "n": 4, "stream": stream}) as connection:
+    before = written(gateway)
+    with raw_request(gateway.url, {**LONG, "n": 8, "stream": stream}) as connection:
         if stream:
             read_until(connection, b'"content":" ')
         else:
             time.sleep(0.3)  # there is nothing to see
     # Places are free at once; nodes announce that within a second, and looking takes its time too.
     until_free(chat_model, nodes.address, 3.0)
+    assert written(gateway) - before < 8 * 450, "it was not written to its end"
 
 
 def test_a_client_that_leaves_in_prefill_frees_its_places_too(
