@@ -14,7 +14,7 @@ from routing.errors import ModelNotFound, UsageError
 from swarm_node.tasks import in_thread
 
 if TYPE_CHECKING:
-    from swarm_node.model import ModelSource
+    from swarm_node.model import ModelSource, Outline
 
 NAMED_AT_ONCE = 8
 """Models that a message names."""
@@ -60,13 +60,16 @@ async def card_of(guest: Peer, model: str, revision: str | None) -> Card:
             )
         if found:
             return found[0].card
-    from swarm_node.model import ModelSource
+    return (await in_thread(lambda: _opened(model, revision, models))).card
+
+
+def _opened(model: str, revision: str | None, models: Sequence[PresentModel]) -> Outline | ModelSource:
+    from swarm_node.model import ModelSource, read_outline
 
     try:
-        source = await in_thread(lambda: ModelSource.open(model, revision))
+        return read_outline(model) or ModelSource.open(model, revision)
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}; this swarm serves {_listed(models)}" if models else str(error)) from error
-    return source.card
 
 
 async def _models_of(initial_peers: Sequence[str]) -> tuple[PresentModel, ...]:

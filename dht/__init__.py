@@ -1,14 +1,18 @@
 """The swarm's shared memory: who a peer is, how it reaches others, and what all of them know of each other."""
 
-from dht.catalogue import Catalogue, catalogue_of, read_models
-from dht.daemon import Stream
-from dht.directory import Directory
-from dht.guest import open_guest
-from dht.identity import Identity
-from dht.multiaddr import PeerAddress
-from dht.peer import Peer, open_peer
-from dht.peer_id import is_signed_by, short_name
-from dht.records import NodeRecord
+from dht.late_package import put_off
+
+put_off("hivemind")  # before anything imports it
+
+from dht.catalogue import Catalogue, catalogue_of, read_models  # noqa: E402
+from dht.daemon import Stream  # noqa: E402
+from dht.directory import Directory  # noqa: E402
+from dht.guest import open_guest  # noqa: E402
+from dht.identity import Identity  # noqa: E402
+from dht.multiaddr import PeerAddress  # noqa: E402
+from dht.peer import Peer, open_peer  # noqa: E402
+from dht.peer_id import is_signed_by, short_name  # noqa: E402
+from dht.records import NodeRecord  # noqa: E402
 
 __all__ = [
     "Catalogue", "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Stream", "catalogue_of", "is_signed_by",

@@ -9,8 +9,8 @@ from collections import Counter
 
 import trio
 
-from dht.card_record import CardRecord
 from dht.board import Board
+from dht.card_record import CardRecord
 from dht.peer import Peer
 from dht.settings import CARDS, MODELS
 from routing.catalogue import Card, PresentModel, models_there

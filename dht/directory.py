@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dht.board import Board
+from dht.entry import Entry
 from dht.records import NodeRecord
-from dht.table import Entry
 from routing.errors import ProtocolError
 from routing.snapshot import NodeState, NodeView, Snapshot
 
@@ -22,9 +23,12 @@ class Directory:
     soon without anybody's help.
     """
 
-    def __init__(self, board: Board, model: str) -> None:
-        """``board`` is that of nodes of this model."""
+    def __init__(
+        self, board: Board, model: str, meet: Callable[[Sequence[NodeView]], None] = lambda nodes: None
+    ) -> None:
+        """``board`` is that of nodes of this model; ``meet`` is told which there are, whenever somebody looks."""
         self.model = model
+        self._meet = meet
         self._board = board
 
     async def announce(self, view: NodeView, expires_in: float) -> None:
@@ -49,6 +53,7 @@ class Directory:
         taken_at = time.time()
         views = (_read(peer_id, entry) for peer_id, entry in sorted((await self._board.read()).items()))
         nodes = tuple(view for view in views if view is not None and view.state is not NodeState.OFFLINE)
+        self._meet(nodes)
         return Snapshot(self.model, nodes, taken_at)
 
 

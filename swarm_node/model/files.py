@@ -1,11 +1,11 @@
-"""The files of one model: in a local directory, or on the Hub, where only what is asked for is downloaded."""
+"""Where a model's files are: in a local directory, or on the Hub, where only what is asked for is downloaded."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import huggingface_hub
 from huggingface_hub.errors import (
@@ -20,10 +20,10 @@ from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session
 
 from routing.errors import ModelNotFound
+from swarm_node.model.directory import CONFIG, LocalFiles, ModelFiles
 from swarm_node.model.quiet import quiet
 from swarm_node.model.settings import DESCRIPTION_BYTES
 
-CONFIG = "config.json"
 _Result = TypeVar("_Result")
 _HTTP_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception)
@@ -31,44 +31,6 @@ _HTTP_ERRORS: tuple[type[Exception], ...] = tuple(
 """Among them the base of all errors of the HTTP library that the installed huggingface_hub is built on."""
 _SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 """Config, tokenizer and index: what a model is described by, without its weights."""
-
-
-class ModelFiles(Protocol):
-    """Read access to the files of one model. Stateless: it holds no open file, so nothing ends it."""
-
-    sizes: dict[str, int]
-    """Bytes of each file, by name."""
-    directory: Path
-    """Where config, tokenizer and index lie."""
-    commit: str | None
-    """Of the Hub; None of a directory."""
-
-    def read(self, file: str, start: int, end: int) -> bytes:
-        """Bytes ``start`` to ``end - 1``. Safe to call from several threads. Raises ModelNotFound if it cannot."""
-
-    def path(self, file: str) -> Path:
-        """The whole file on this machine, downloaded if it must be. Raises ModelNotFound if it cannot."""
-
-
-class LocalFiles:
-    """A directory; nothing in it is copied or changed."""
-
-    def __init__(self, directory: Path, commit: str | None = None) -> None:
-        """``commit``: of the Hub, from where the directory was downloaded."""
-        self.directory = directory
-        self.commit = commit
-        self.sizes = {entry.name: entry.stat().st_size for entry in directory.iterdir() if entry.is_file()}
-
-    def read(self, file: str, start: int, end: int) -> bytes:
-        try:
-            with self.path(file).open("rb") as stream:
-                stream.seek(start)
-                return stream.read(end - start)
-        except OSError as error:
-            raise ModelNotFound(f"{self.path(file)} cannot be read: {error.strerror}") from error
-
-    def path(self, file: str) -> Path:
-        return self.directory / file
 
 
 class HubFiles:

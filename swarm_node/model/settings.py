@@ -18,6 +18,9 @@ HEADER_BYTES_MAX = 100 * 2**20
 HUB_READERS = 8
 """Ranged requests to the Hub at once. A request takes some 100 ms and is all latency."""
 
+OUTLINE_BYTES = 2**20
+"""A config of so many bytes is not a plain one: they have some 1,000."""
+
 PACKED_ROWS = 16
 """Rows that oneDNN orders a weight for: with 16, one row is as fast as with 1, and eight are faster."""
 

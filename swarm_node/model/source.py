@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from routing import Card
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
-from swarm_node.model.files import CONFIG, ModelFiles, open_files
+from swarm_node.model.directory import CONFIG, ModelFiles
+from swarm_node.model.files import open_files
 from swarm_node.model.fingerprint import fingerprint
 from swarm_node.model.footprint import BlockShapes, Footprint, probe
 from swarm_node.model.naming import public_name
