@@ -64,10 +64,15 @@ async def card_of(guest: Peer, model: str, revision: str | None) -> Card:
 
 
 def _opened(model: str, revision: str | None, models: Sequence[PresentModel]) -> Outline | ModelSource:
-    from swarm_node.model import ModelSource, read_outline
+    from swarm_node.model import read_outline
 
     try:
-        return read_outline(model) or ModelSource.open(model, revision)
+        outline = read_outline(model)
+        if outline is not None:
+            return outline
+        from swarm_node.model import ModelSource  # brings transformers, which takes seconds
+
+        return ModelSource.open(model, revision)
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}; this swarm serves {_listed(models)}" if models else str(error)) from error
 

@@ -85,6 +85,24 @@ def test_one_model_is_shown_to_somebody_who_has_none_of_its_files(
     assert llama.nodes[0].peer_id[-8:] not in outcome.out
 
 
+def test_looking_at_a_swarm_needs_neither_torch_nor_transformers_nor_the_hash_table(
+    models: dict[str, Path], llama: LocalSwarm
+) -> None:
+    code = """if True:
+        import sys
+        from cli.main import app
+        for model in ([], ["--model", "llama"], ["--model", sys.argv[1]]):
+            try:
+                app(args=["status", "--initial-peers", sys.argv[2], *model])
+            except SystemExit as end:
+                assert end.code == 0
+        print("imported:", sorted({"torch", "transformers", "hivemind.dht"} & {*sys.modules}))
+    """
+    arguments = [sys.executable, "-c", code, str(models["llama"]), llama.address]
+    looked = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert looked.stdout.endswith("imported: []\n")
+
+
 def test_a_model_that_is_not_there_is_refused_with_those_that_are(
     capfd: pytest.CaptureFixture[str], llama: LocalSwarm, gpt2: LocalSwarm
 ) -> None:

@@ -29,6 +29,7 @@ def test_a_plain_model_is_known_by_its_files(llama: Path) -> None:
     assert outline is not None
     for name in ("name", "fingerprint", "blocks", "hidden_size", "context_length"):
         assert getattr(outline, name) == getattr(source, name)
+    assert outline.card == source.card
 
 
 @pytest.mark.parametrize("name", [*EXACT, *ALSO])
