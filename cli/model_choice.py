@@ -14,7 +14,7 @@ from routing.errors import ModelNotFound, UsageError
 from swarm_node.tasks import in_thread
 
 if TYPE_CHECKING:
-    from swarm_node.model import ModelSource, Outline
+    from swarm_node.model import ModelSource
 
 NAMED_AT_ONCE = 8
 """Models that a message names."""
@@ -60,10 +60,10 @@ async def card_of(guest: Peer, model: str, revision: str | None) -> Card:
             )
         if found:
             return found[0].card
-    return (await in_thread(lambda: _opened(model, revision, models))).card
+    return await in_thread(lambda: _opened(model, revision, models))
 
 
-def _opened(model: str, revision: str | None, models: Sequence[PresentModel]) -> Outline | ModelSource:
+def _opened(model: str, revision: str | None, models: Sequence[PresentModel]) -> Card:
     from swarm_node.model import read_outline
 
     try:
@@ -72,7 +72,7 @@ def _opened(model: str, revision: str | None, models: Sequence[PresentModel]) ->
             return outline
         from swarm_node.model import ModelSource  # brings transformers, which takes seconds
 
-        return ModelSource.open(model, revision)
+        return ModelSource.open(model, revision).card
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}; this swarm serves {_listed(models)}" if models else str(error)) from error
 

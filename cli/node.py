@@ -65,6 +65,8 @@ def node(
         peers = options.peers_of(initial_peers)
         if not peers and not new_swarm:
             raise UsageError("give --initial-peers ADDRESS to join a swarm, or --new-swarm to start one")
+        if peers and new_swarm:
+            raise UsageError("--new-swarm joins nobody; leave it out, or --initial-peers and SWARM_INITIAL_PEERS")
 
         # hivemind and transformers take from it what averaging and training call: 33 MiB, 0.2 s
         with lasting_imports(), deferred_import("scipy.optimize"):

@@ -2,9 +2,9 @@
 
 from dht.late_package import put_off
 
-put_off("hivemind")  # before anything imports it
+put_off("hivemind")
 
-from dht.catalogue import Catalogue, catalogue_of, read_models  # noqa: E402
+from dht.catalogue import Catalogue, catalogue_of, read_models  # noqa: E402 - hivemind is put off before anything imports it
 from dht.daemon import Stream  # noqa: E402
 from dht.directory import Directory  # noqa: E402
 from dht.guest import open_guest  # noqa: E402

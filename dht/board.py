@@ -26,11 +26,11 @@ class Board:
     to keep, and no lookup to carry, all of them.
     """
 
-    def __init__(self, entries: Entries, name: str) -> None:
-        self.peer_id = entries.peer_id
-        self._entries = entries
+    def __init__(self, table: Entries, name: str) -> None:
+        self.peer_id = table.peer_id
+        self._table = table
         self._keys = [shard_key(name, shard) for shard in range(SHARDS)]
-        self._own_key = self._keys[shard_of(entries.peer_id)]
+        self._own_key = self._keys[shard_of(table.peer_id)]
         self._last_expiration: float | None = None
 
     async def publish(self, value: bytes, expires_in: float) -> None:
@@ -52,7 +52,7 @@ class Board:
     async def read(self) -> dict[str, Entry]:
         """All entries that live, by the peer id of their publisher. Raises NetworkError if nobody can be asked."""
         found: dict[str, Entry] = {}
-        for shard, entries in enumerate(await self._entries.get(self._keys)):
+        for shard, entries in enumerate(await self._table.get(self._keys)):
             for peer_id, entry in entries.items():
                 if shard_of(peer_id) != shard:
                     log.debug("entry of peer %s left out: it lies under a key that is not its publisher's", peer_id)
@@ -68,7 +68,7 @@ class Board:
                 self._last_expiration = published.expiration if published else 0.0
             expiration = max(expiration, self._last_expiration + EXPIRATION_STEP_SECONDS)
             self._last_expiration = expiration
-            if await self._entries.store(self._own_key, value, expiration):
+            if await self._table.store(self._own_key, value, expiration):
                 return
             # The answer is that of one replica: ask all of them.
             published = await self._published()
@@ -78,7 +78,7 @@ class Board:
         raise NetworkError("no peer keeps this node's record; check the network and this machine's clock")
 
     async def _published(self) -> Entry | None:
-        (entries,) = await self._entries.get([self._own_key])
+        (entries,) = await self._table.get([self._own_key])
         return entries.get(self.peer_id)
 
 

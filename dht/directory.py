@@ -26,10 +26,10 @@ class Directory:
     def __init__(
         self, board: Board, model: str, meet: Callable[[Sequence[NodeView]], None] = lambda nodes: None
     ) -> None:
-        """``board`` is that of nodes of this model; ``meet`` is told which there are, whenever somebody looks."""
+        """``board`` is that of nodes of this model. ``meet`` is told which there are, whenever somebody looks."""
         self.model = model
-        self._meet = meet
         self._board = board
+        self._meet = meet
 
     async def announce(self, view: NodeView, expires_in: float) -> None:
         """Publish this node as ``view``, for ``expires_in`` seconds or until the next announcement or withdrawal.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,19 +13,27 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from routing.errors import SwarmError
-from swarm_node.gateway import chat, completions, models
+from swarm_node.gateway import chat, completions, messages, models, responses
 from swarm_node.gateway.doors import HostCheck, KeyCheck, RequestCount
 from swarm_node.gateway.errors import ErrorBodies, ErrorBody, Problem, Refused, problem_of
 from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.health import health_routes, metrics_routes
+from swarm_node.gateway.messages_events import anthropic_error
 from swarm_node.gateway.openapi import openapi_routes
 
 RouteGroup = Callable[[Gateway], Sequence[BaseRoute]]
 """Each API is one: ``routes`` of its module."""
 
-KEYED: Sequence[RouteGroup] = (chat.routes, completions.routes, models.routes, metrics_routes)
+KEYED: Sequence[RouteGroup] = (
+    chat.routes,
+    completions.routes,
+    responses.routes,
+    messages.routes,
+    models.routes,
+    metrics_routes,
+)
 OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes,)
-ERROR_BODIES: Mapping[str, ErrorBody] = {}
+ERROR_BODIES: Mapping[str, ErrorBody] = {"/v1/messages": anthropic_error}
 """Forms of errors other than OpenAI's, by the beginning of a path."""
 
 
@@ -36,7 +44,7 @@ def application(
     *,
     error_bodies: Mapping[str, ErrorBody] = ERROR_BODIES,
     allowed_origins: Sequence[str] = (),
-    allowed_hosts: Sequence[str] | None = None,
+    allowed_hosts: Collection[str] | None = None,
 ) -> Starlette:
     """The ASGI application of ``gateway``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from starlette.requests import Request
@@ -48,7 +48,7 @@ async def _whole(gateway: Gateway, turn: Turn, key: Key) -> Response:
 async def _chunks(gateway: Gateway, turn: Turn, key: Key, wanted: StreamOptions) -> AsyncIterator[AsyncIterator[str]]:
     chunks = ChatChunks(_new_id(), int(time.time()), turn, wanted, (await gateway.models.served(turn.model)).names)
 
-    async def blocks() -> AsyncIterator[str]:
+    async def blocks() -> AsyncGenerator[str]:
         async for event in events:
             for chunk in chunks.of(event):
                 yield block(chunk)

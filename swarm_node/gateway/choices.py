@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -67,7 +67,7 @@ class _Run:
         self._metrics = metrics
         self._usage = Usage(0, 0)
 
-    async def events(self, receive: trio.MemoryReceiveChannel[Event | Prompted]) -> AsyncIterator[Event | Prompted]:
+    async def events(self, receive: trio.MemoryReceiveChannel[Event | Prompted]) -> AsyncGenerator[Event | Prompted]:
         async for event in receive:
             yield event
         yield Counted(self._usage)

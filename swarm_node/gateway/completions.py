@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ async def _chunks(gateway: Gateway, asked: CompletionRequest, key: Key) -> Async
     async with _answered(gateway, asked, key) as (served, prompts, events):
         chunks = CompletionChunks(_new_id(), int(time.time()), asked, served.names, prompts)
 
-        async def blocks() -> AsyncIterator[str]:
+        async def blocks() -> AsyncGenerator[str]:
             async for event in events:
                 for chunk in chunks.of(event):
                     yield block(chunk)

@@ -16,7 +16,7 @@ class TokenBias(LogitsProcessor):
         self._ids = torch.tensor(list(bias), dtype=torch.long, device=device)
         self._bias = torch.tensor(list(bias.values()), dtype=torch.float32, device=device)
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         return scores.index_add(1, self._ids, self._bias.to(scores.dtype)[None].expand(len(scores), -1))
 
 
@@ -29,7 +29,7 @@ class AnswerPenalties(LogitsProcessor):
         self._frequency = frequency
         self._presence = presence
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         vocabulary = scores.shape[1]
         counts = torch.stack([row.bincount(minlength=vocabulary) for row in input_ids[:, self._prompt_tokens :]])
         return scores - self._frequency * counts - self._presence * (counts > 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from swarm_node.model.outline import Outline, read_outline
+from swarm_node.model.outline import read_outline
 
 if TYPE_CHECKING:
     from swarm_node.model.fast_linear import make_fast
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_argument, keep_span
 
 __all__ = [
-    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Outline", "Quant", "Skip", "VariableRope",
+    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope",
     "as_block_output", "bias_of", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
     "longest_alike", "make_fast", "needed_tensors", "open_present", "quiet", "read_costs", "read_outline",
     "remote_blocks", "weight_of",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +15,8 @@ from swarm_node.model.settings import HUB_READERS, OUTLINE_BYTES
 from swarm_node.model.shards import read_shard, shard_files
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A ModelCard of a decoder whose config says in plain words what there is to know."""
-
-    name: str
-    """As the user wrote it."""
-    fingerprint: str
-    blocks: int
-    hidden_size: int
-    context_length: int | None
-    architecture: str
-    dtype: str
-    size_bytes: int
-
-    @property
-    def card(self) -> Card:
-        """What a node that serves it tells everybody."""
-        return Card(
-            name=public_name(self.name, on_hub=False),
-            revision=None,
-            fingerprint=self.fingerprint,
-            blocks=self.blocks,
-            hidden_size=self.hidden_size,
-            context_length=self.context_length,
-            architecture=self.architecture,
-            dtype=self.dtype,
-            size_bytes=self.size_bytes,
-        )
-
-
-def read_outline(name_or_path: str) -> Outline | None:
-    """None of a model that is not in a directory here, or of which it takes transformers to say what it is.
+def read_outline(name_or_path: str) -> Card | None:
+    """What ModelSource.card would be; None of a model that is not here, or that takes transformers to know.
 
     Whether it can be served at all is for ModelSource to say. Raises what that raises for missing or broken weights.
     Blocks for the disk: call it in a thread.
@@ -61,14 +30,15 @@ def read_outline(name_or_path: str) -> Outline | None:
         return None
     with ThreadPoolExecutor(HUB_READERS) as readers:
         shards = tuple(readers.map(lambda file: read_shard(files, file), shard_files(files)))
-    return Outline(
-        name=name_or_path,
+    return Card(
+        name=public_name(name_or_path, False),
+        revision=None,
         fingerprint=fingerprint(files, values, shards),
         blocks=values["num_hidden_layers"],
         hidden_size=values["hidden_size"],
         context_length=values["max_position_embeddings"],
         architecture=values["model_type"],
-        dtype=str(values.get("dtype") or values.get("torch_dtype") or "float32"),
+        dtype=values.get("dtype") or values.get("torch_dtype") or "float32",
         size_bytes=sum(shard.size for shard in shards),
     )
 
@@ -82,10 +52,11 @@ def _plain_config(files: LocalFiles) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict) or values.keys() & {"auto_map", "quantization_config", "text_config"}:
         return None
+    texts = (values.get("model_type"), values.get("dtype") or values.get("torch_dtype") or "float32")
+    if not all(isinstance(text, str) for text in texts):
+        return None
     kinds = values.get("architectures")
     if not isinstance(kinds, list) or not all(isinstance(kind, str) and kind.endswith("ForCausalLM") for kind in kinds):
         return None
     numbers = [values.get(name) for name in ("num_hidden_layers", "hidden_size", "max_position_embeddings")]
-    if not isinstance(values.get("model_type"), str):
-        return None
     return values if kinds and all(type(number) is int and number > 0 for number in numbers) else None

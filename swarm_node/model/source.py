@@ -115,7 +115,10 @@ class ModelSource:
                 )
         except Exception as error:
             # Tokenizers raise whatever their many formats and libraries raise.
-            raise ModelError(f"the tokenizer of {self.name} cannot be read ({error}); use --token-ids") from error
+            said = (
+                "it needs code of its own, which is never run here" if "trust_remote_code" in str(error) else str(error)
+            )
+            raise ModelError(f"the tokenizer of {self.name} cannot be read ({said}); give token ids instead") from error
         return tokenizer
 
 

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from routing.errors import UsageError
+
+_NAME = re.compile(r"[\w.-]{1,128}")
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -22,9 +26,22 @@ Tools = Mapping[str, Mapping[str, Any]]
 
 
 def schemas(tools: Sequence[Mapping[str, Any]]) -> Tools:
-    """Of tools as in OpenAI's chat completions."""
-    functions = [tool.get("function", tool) for tool in tools]
-    return {function["name"]: function.get("parameters") or {} for function in functions}
+    """Of tools as in OpenAI's chat completions. Raises UsageError for what is none."""
+    found = {}
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, Mapping) else None
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise UsageError(
+                'each of tools needs {"type": "function", "function": {"name": …, "parameters": …}} '
+                "with a name of letters, digits, _, - and ."
+            )
+        parameters = function.get("parameters") or {}
+        properties = parameters.get("properties", {}) if isinstance(parameters, Mapping) else None
+        if not isinstance(properties, Mapping):
+            raise UsageError(f"the parameters of {name} are no JSON schema of an object")
+        found[name] = parameters
+    return found
 
 
 def read_json(body: str, tools: Tools) -> list[Call] | None:
@@ -132,9 +149,8 @@ def _with_pairs(name: str, body: str, pattern: str, tools: Tools) -> list[Call] 
     if re.sub(pattern, "", body, flags=re.DOTALL).strip():
         return None
     properties = tools.get(name, {}).get("properties") or {}
-    arguments = {
-        key.strip(): _value(text, properties.get(key.strip())) for key, text in re.findall(pattern, body, re.S)
-    }
+    pairs = re.findall(pattern, body, re.DOTALL)
+    arguments = {key.strip(): _value(text, properties.get(key.strip())) for key, text in pairs}
     return [Call(name, json.dumps(arguments, ensure_ascii=False))]
 
 
