@@ -133,6 +133,7 @@ StopEarly = Annotated[
     bool, typer.Option("--stop-early", help="In the plan, leave servers out once the rate is met at 70% load.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log to standard error as JSON, one object a line.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything and show tracebacks.", envvar="SWARM_DEBUG")]
 
 

@@ -74,3 +74,6 @@ WITHDRAW_SECONDS = 3.0
 
 LINE_LENGTH = 1024
 """Sessions that may wait at one node: each holds a stream, and a longer line is no use to who comes last."""
+
+METRICS_CONNECTIONS = 16
+"""Callers of the metrics page that may wait to be accepted: there are one or two Prometheus servers."""
