@@ -43,9 +43,8 @@ def llama(models: dict[str, Path], warm_node: Program) -> Iterator[LocalSwarm]:
 @pytest.fixture(scope="module")
 def gpt2(models: dict[str, Path], llama: LocalSwarm, warm_node: Program) -> Iterator[LocalSwarm]:
     """One node in the same swarm that serves half of the other."""
-    options = (*OPTIONS, "--new-swarm", "--initial-peers", llama.address)
-    with LocalSwarm(str(models["gpt2"]), options, warm_node) as local:
-        local.start([Span(0, 2)])
+    with LocalSwarm(str(models["gpt2"]), OPTIONS, warm_node) as local:
+        local._spawn(Span(0, 2), ("--initial-peers", llama.address, "--new-model")).await_online()
         yield local
 
 
