@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -14,8 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+from rich.console import Console, RenderableType
+from trio.testing import MockClock
 
+from cli.status import Look, _next, _watch
 from routing import Span
+from routing.errors import PeerSilent
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import Program
 from tests.cli.command import swarm
@@ -144,6 +150,37 @@ def test_watching_shows_a_node_that_leaves(llama: LocalSwarm, gpt2: LocalSwarm) 
         finally:
             watch.kill()
             os.close(screen)
+
+
+def test_an_outage_ends_no_watching(capfd: pytest.CaptureFixture[str]) -> None:
+    seen = looks(PeerSilent("nobody answers"), PeerSilent("nobody answers"), "a picture")
+    assert trio.run(_next, seen, clock=MockClock(autojump_threshold=0)) == ({}, "a picture")
+    assert capfd.readouterr().err.splitlines() == 2 * ["nobody answers; trying again"]
+
+
+def test_in_a_terminal_the_last_picture_stays_while_nobody_answers() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=70, height=14)
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(
+            _watch, looks(PeerSilent("nobody answers"), KeyboardInterrupt()), "a picture", console,
+            clock=MockClock(autojump_threshold=0),
+        )  # fmt: skip
+    shown = [line for line in plain(screen.getvalue()).split("\r") if line]
+    assert "a picture\nnobody answers; trying again" in "\n".join(shown)
+
+
+def looks(*outcomes: str | BaseException) -> Look:
+    """Looks at a swarm that come out so, one after the other."""
+    left = list(outcomes)
+
+    async def look() -> tuple[dict[str, object], RenderableType]:
+        outcome = left.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return {}, outcome
+
+    return look
 
 
 def shown_until(screen: int, seen: str, words: str, seconds: float = 30.0) -> str:
