@@ -97,6 +97,7 @@ def connect(
     draft = load_draft(draft_model, source, device) if draft_model is not None else None
     bridge = Bridge(source, initial_peers, timeout, notice, wire)
     try:
+        bridge.wait()
         ends = load_ends(source, dtype=own, device=device)
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
         ends.__class__ = kind
