@@ -4,15 +4,18 @@ from dht.late_package import put_off
 
 put_off("hivemind")
 
-from dht.daemon import Stream  # noqa: E402 - hivemind is put off before anything imports it
+from dht.catalogue import Catalogue, catalogue_of, read_models  # noqa: E402 - hivemind is put off before
+from dht.daemon import Stream  # noqa: E402
 from dht.directory import Directory  # noqa: E402
+from dht.guest import open_guest  # noqa: E402
 from dht.identity import Identity  # noqa: E402
 from dht.multiaddr import PeerAddress  # noqa: E402
 from dht.peer import Peer, open_peer  # noqa: E402
 from dht.peer_id import is_signed_by, short_name  # noqa: E402
+from dht.reach import Reach, furthest_reach  # noqa: E402
 from dht.records import NodeRecord  # noqa: E402
 
 __all__ = [
-    "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Stream", "is_signed_by", "open_peer",
-    "short_name",
+    "Catalogue", "Directory", "Identity", "NodeRecord", "Peer", "PeerAddress", "Reach", "Stream", "catalogue_of",
+    "furthest_reach", "is_signed_by", "open_guest", "open_peer", "read_models", "short_name",
 ]  # fmt: skip

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from dht.board import Board
 from dht.daemon import Daemon, Stream, StreamHandler, open_daemon
 from dht.directory import Directory
 from dht.enquiry import ENQUIRY_PROTOCOL, Desk, Enquirer
 from dht.entry import Entries
 from dht.identity import Identity
-from dht.multiaddr import PeerAddress, check_dialable, split
+from dht.multiaddr import PeerAddress
 from dht.nursery import open_owner_nursery
 from dht.peer_id import peer_id_bytes
+from dht.reach import Reach, reach_of
 from dht.settings import ALONE_SECONDS, DIAL_SECONDS, REJOIN_SECONDS, UNIX_PATH_BYTES
 from routing.errors import ClockSkew, NetworkError, PeerUnreachable, UsageError
 from routing.snapshot import NodeView
@@ -82,7 +84,11 @@ class Peer:
 
     def directory(self, model: str) -> Directory:
         """The directory of the model with this fingerprint."""
-        return Directory(self._entries, model, self._meet)
+        return Directory(self.board(f"nodes/{model}"), model, self._meet)
+
+    def board(self, name: str) -> Board:
+        """Where peers publish under ``name``, one signed entry each."""
+        return Board(self._entries, name)
 
     def _meet(self, nodes: Sequence[NodeView]) -> None:
         """A client may ask these, too, when those it was told of are gone."""
@@ -221,28 +227,6 @@ def _run_directory() -> TemporaryDirectory[str]:
 
 def _published(transports: Sequence[str], peer_id: str) -> tuple[str, ...]:
     """The addresses others should try, in that order; loopback ones only where a machine has no other."""
-    ranked = sorted((rank, text) for text in transports if (rank := _rank(text)) is not None)
-    useful = [text for rank, text in ranked if rank < _LOOPBACK] or [text for _, text in ranked]
+    ranked = sorted((reach, text) for text in transports if (reach := reach_of(text)) is not None)
+    useful = [text for reach, text in ranked if reach < Reach.MACHINE] or [text for _, text in ranked]
     return tuple(f"{text}/p2p/{peer_id}" for text in useful)
-
-
-_LOOPBACK = 4
-
-
-def _rank(transport: str) -> int | None:
-    """How far an address is good for: 0 all the internet … 4 this machine; None: nowhere."""
-    try:
-        check_dialable(transport)
-    except ValueError:
-        return None
-    (kind, host), *_ = split(transport)
-    if "/p2p-circuit" in transport:
-        return 3
-    if not kind.startswith("ip"):
-        return 0
-    address = ip_address(host)
-    if address.is_loopback:
-        return _LOOPBACK
-    if address.is_link_local:
-        return None
-    return 0 if address.is_global else 1

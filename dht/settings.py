@@ -126,6 +126,12 @@ EXPIRATION_STEP_SECONDS = 0.001
 SHARDS = 8
 """Keys that the records of one model are spread over: with 1,000 nodes a key holds 125 records, about 40 KB."""
 
+CARDS = 1024
+"""Cards of models that a reader looks at, one for each node: as many nodes as the directory is measured with."""
+
+MODELS = 32
+"""Models whose nodes are read at one look at a swarm, each a lookup; a swarm has one or a few."""
+
 ADDRESSES = 8
 """Addresses in a record: a machine with more interfaces publishes the most useful ones."""
 

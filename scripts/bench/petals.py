@@ -100,7 +100,7 @@ async def run(
                 started = time.monotonic()
                 async with open_transformers(model, dtype, folder, children) as client:
                     alone, texts = await measure_transformers(client, prompts, new_tokens)
-                load = Load(prompts, new_tokens, texts, BLOCKS * BLOCK_PARAMETERS * token_bytes(1, dtype))
+                load = Load(prompts, new_tokens, texts, BLOCKS * BLOCK_PARAMETERS * token_bytes(1, dtype.value))
                 done.append(Round(alone, await measure(ours, load), await measure(theirs, load)))
                 write(done, about, out)
                 console.print(f"round {number + 1} of {rounds} took {time.monotonic() - started:.0f} s")

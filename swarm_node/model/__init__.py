@@ -7,13 +7,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from swarm_node.model.outline import Outline, read_outline
+from swarm_node.model.outline import read_outline
 
 if TYPE_CHECKING:
     from swarm_node.model.fast_linear import make_fast
     from swarm_node.model.footprint import BlockShapes, Footprint
     from swarm_node.model.linear_layers import bias_of, exchange, weight_of
     from swarm_node.model.loading import load_ends, load_pruned, remote_blocks
+    from swarm_node.model.present import open_present
     from swarm_node.model.quant import NF4_VALUES, Quant
     from swarm_node.model.quiet import quiet
     from swarm_node.model.rope import VariableRope, longest_alike
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_argument, keep_span
 
 __all__ = [
-    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Outline", "Quant", "Skip", "VariableRope",
+    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope",
     "as_block_output", "bias_of", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
-    "longest_alike", "make_fast", "needed_tensors", "quiet", "read_costs", "read_outline", "remote_blocks", "weight_of",
+    "longest_alike", "make_fast", "needed_tensors", "open_present", "quiet", "read_costs", "read_outline",
+    "remote_blocks", "weight_of",
 ]  # fmt: skip
 
 _LARGE = (
-    "fast_linear", "footprint", "linear_layers", "loading", "quant", "quiet", "rope", "shards", "source", "surgery",
+    "fast_linear", "footprint", "linear_layers", "loading", "present", "quant", "quiet", "rope", "shards", "source",
+    "surgery",
 )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ class ModelFiles(Protocol):
     """Bytes of each file, by name."""
     directory: Path
     """Where config, tokenizer and index lie."""
+    commit: str | None
+    """Of the Hub; None of a directory."""
 
     def read(self, file: str, start: int, end: int) -> bytes:
         """Bytes ``start`` to ``end - 1``. Safe to call from several threads. Raises ModelNotFound if it cannot."""
@@ -28,8 +30,10 @@ class ModelFiles(Protocol):
 class LocalFiles:
     """A directory; nothing in it is copied or changed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, commit: str | None = None) -> None:
+        """``commit``: of the Hub, from where the directory was downloaded."""
         self.directory = directory
+        self.commit = commit
         self.sizes = {entry.name: entry.stat().st_size for entry in directory.iterdir() if entry.is_file()}
 
     def read(self, file: str, start: int, end: int) -> bytes:

@@ -22,6 +22,7 @@ from huggingface_hub.utils._http import get_session
 from routing.errors import ModelNotFound
 from swarm_node.model.directory import CONFIG, LocalFiles, ModelFiles
 from swarm_node.model.quiet import quiet
+from swarm_node.model.settings import DESCRIPTION_BYTES
 
 _Result = TypeVar("_Result")
 _HTTP_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -37,12 +38,14 @@ class HubFiles:
 
     def __init__(self, repository: str, commit: str, sizes: dict[str, int]) -> None:
         self.repository = repository
-        self.commit = commit
+        self.commit: str | None = commit
         self.sizes = sizes
+        describing = [file for file in sizes if "/" not in file and any(fnmatch.fnmatch(file, kind) for kind in _SMALL)]
+        if sum(sizes[file] for file in describing) > DESCRIPTION_BYTES:
+            raise ModelNotFound(f"{repository} has config and tokenizer files of many gigabytes; choose another model")
         self.directory = self.path(CONFIG).parent if CONFIG in sizes else Path()
-        for file in sizes:
-            if "/" not in file and any(fnmatch.fnmatch(file, pattern) for pattern in _SMALL):
-                self.path(file)
+        for file in describing:
+            self.path(file)
 
     @classmethod
     def open(cls, repository: str, revision: str | None) -> ModelFiles:
@@ -76,7 +79,7 @@ class HubFiles:
     def path(self, file: str) -> Path:
         return self.fetch(file, self.commit)
 
-    def fetch(self, file: str, revision: str) -> Path:
+    def fetch(self, file: str, revision: str | None) -> Path:
         """Like path(), at another revision."""
         with quiet():
             fetched = self._reached(
@@ -121,4 +124,4 @@ def _downloaded_before(repository: str, revision: str | None, reason: Exception)
             f"model '{repository}' is no directory here, and the Hub does not answer ({type(reason).__name__}); "
             "check the name and the network"
         ) from error
-    return LocalFiles(Path(directory))
+    return LocalFiles(Path(directory), Path(directory).name)

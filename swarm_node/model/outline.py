@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from routing import Card
 from swarm_node.model.directory import CONFIG, LocalFiles
 from swarm_node.model.fingerprint import fingerprint
+from swarm_node.model.naming import public_name
 from swarm_node.model.settings import HUB_READERS, OUTLINE_BYTES
 from swarm_node.model.shards import read_shard, shard_files
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A ModelCard of a decoder whose config says in plain words what there is to know."""
-
-    name: str
-    """As the user wrote it."""
-    fingerprint: str
-    blocks: int
-    hidden_size: int
-    context_length: int | None
-
-
-def read_outline(name_or_path: str) -> Outline | None:
-    """None of a model that is not in a directory here, or of which it takes transformers to say what it is.
+def read_outline(name_or_path: str) -> Card | None:
+    """What ModelSource.card would be; None of a model that is not here, or that takes transformers to know.
 
     Whether it can be served at all is for ModelSource to say. Raises what that raises for missing or broken weights.
     Blocks for the disk: call it in a thread.
@@ -41,12 +30,16 @@ def read_outline(name_or_path: str) -> Outline | None:
         return None
     with ThreadPoolExecutor(HUB_READERS) as readers:
         shards = tuple(readers.map(lambda file: read_shard(files, file), shard_files(files)))
-    return Outline(
-        name=name_or_path,
+    return Card(
+        name=public_name(name_or_path, False),
+        revision=None,
         fingerprint=fingerprint(files, values, shards),
         blocks=values["num_hidden_layers"],
         hidden_size=values["hidden_size"],
         context_length=values["max_position_embeddings"],
+        architecture=values["model_type"],
+        dtype=values.get("dtype") or values.get("torch_dtype") or "float32",
+        size_bytes=sum(shard.size for shard in shards),
     )
 
 
@@ -58,6 +51,9 @@ def _plain_config(files: LocalFiles) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(values, dict) or values.keys() & {"auto_map", "quantization_config", "text_config"}:
+        return None
+    texts = (values.get("model_type"), values.get("dtype") or values.get("torch_dtype") or "float32")
+    if not all(isinstance(text, str) for text in texts):
         return None
     kinds = values.get("architectures")
     if not isinstance(kinds, list) or not all(isinstance(kind, str) and kind.endswith("ForCausalLM") for kind in kinds):

@@ -31,3 +31,14 @@ SAMPLE_WIDTH = 1024
 SAMPLE_WEIGHTS = 4
 SAMPLE_ROWS = (1, 8)
 """What both libraries are tried with: square weights, more of them than a core's cache holds, and rows."""
+
+NAME_CHARACTERS = 96
+"""Longest public name of a directory: as long as a name on the Hub may be."""
+
+DESCRIPTION_BYTES = 2 * 2**30
+"""Most bytes of config, tokenizer and index that are downloaded to know a model: the largest have 0.1 GB, and whoever
+opens what a stranger names should not fill his disk."""
+
+CARDS_TRIED = 3
+"""Cards of one model that are opened until the files fit the fingerprint: each takes a look at the Hub, and more than a
+few names for the same weights are lies."""

@@ -14,7 +14,7 @@ from hivemind.dht.validation import DHTRecord
 from hivemind.p2p import PeerID
 
 from dht import Directory, Identity, NodeRecord, Peer
-from dht.directory import _key, _shard
+from dht.board import shard_key, shard_of
 from dht.table import Table
 from dht.table.signed_records import SignedRecords
 from routing import NodeState, Span
@@ -139,7 +139,7 @@ async def store_raw(liar: Peer, victim: Peer, publisher: str, value: bytes, sign
     table = liar._entries
     assert isinstance(table, Table)
     expiration = time.time() + 20
-    key = DHTID.generate(source=_key(MODEL, _shard(publisher)))
+    key = DHTID.generate(source=shard_key(f"nodes/{MODEL}", shard_of(publisher)))
     record = DHTRecord(key.to_bytes(), msgpack.packb(publisher), msgpack.packb(value), expiration)
     signed = SignedRecords(signer).sign_value(record)
     (stored,) = await table._thread.run(
