@@ -34,7 +34,7 @@ class _LatePackage(ModuleType):
 def put_off(package: str, **meanwhile: Any) -> None:
     """From now on ``package`` is imported so, unless it was already. To whoever uses it, it is the package itself.
 
-    ``meanwhile`` are names that it has before, which its own replace. Raises ModuleNotFoundError if it is not installed.
+    ``meanwhile`` are names that it has before its own replace them. Raises ModuleNotFoundError if it is not installed.
     """
     if package in sys.modules:
         return
