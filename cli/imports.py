@@ -11,8 +11,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from dht.late_package import put_off
-
 _SELDOM = (50_000, 20, 100)
 """Thresholds of the collector; its usual ones go through half a million lasting objects again and again."""
 
@@ -40,6 +38,8 @@ def lean_imports() -> Iterator[None]:
     """
     with lasting_imports(), deferred_import("scipy.optimize"):
         import torch
+
+        from dht.late_package import put_off
 
         put_off("torch._dynamo", disable=_unmarked, assume_constant_result=_unmarked, allow_in_graph=_unmarked)
         spreads, torch.distributed.is_available = torch.distributed.is_available, lambda: False

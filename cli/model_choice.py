@@ -60,11 +60,13 @@ async def card_of(guest: Peer, model: str, revision: str | None) -> Card:
             )
         if found:
             return found[0].card
-    from swarm_node.model import ModelSource, read_outline
+    from swarm_node.model import read_outline
 
     outline = await in_thread(lambda: read_outline(model))
     if outline is not None:
         return outline
+    from swarm_node.model import ModelSource  # brings transformers, which takes seconds
+
     try:
         source = await in_thread(lambda: ModelSource.open(model, revision))
     except ModelNotFound as error:
