@@ -13,7 +13,7 @@ import typer
 
 from cli import options
 from cli.config_file import take_config
-from cli.imports import deferred_import, lasting_imports
+from cli.imports import lean_imports
 from cli.node_lines import NodeLines, log_line, print_line
 from cli.sizes import parse_bytes
 from cli.stderr import reported
@@ -109,8 +109,7 @@ def node(
             raise UsageError("--new-model is for a swarm that there is: give --initial-peers ADDRESS, or --new-swarm")
 
         with show_node(log_json) as show:  # before what takes seconds, so that something is to be seen
-            # hivemind and transformers take from it what averaging and training call: 33 MiB, 0.2 s
-            with lasting_imports(), deferred_import("scipy.optimize"):
+            with lean_imports():
                 import torch
                 import trio
 
