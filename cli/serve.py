@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,18 +18,24 @@ from routing.errors import UsageError
 if TYPE_CHECKING:
     import socket
 
-    from swarm_node.gateway import Keys
+    from swarm_node.gateway import Keys, Models, OpenModels
+    from swarm_node.generate import Batch
+    from swarm_node.model import ModelSource
 
 KEYS_VARIABLE = "SWARM_API_KEYS"
 
 
 def serve(
     model: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            "--model", "-m", help="Directory of a model, or its Hub id. Several: repeat.", envvar="SWARM_MODEL"
+            "--model",
+            "-m",
+            help="Directory of a model, or its Hub id. Several: repeat. Default: all that the swarm serves as a whole "
+            "and the Hub has, each loaded when it is first asked for.",
+            envvar="SWARM_MODEL",
         ),
-    ],
+    ] = None,
     initial_peers: options.InitialPeers = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
@@ -61,6 +67,8 @@ def serve(
 
         from swarm_node.gateway import is_loopback, listen
 
+        if draft_model is not None and not model:
+            raise UsageError("--draft-model is for one model: give that with --model")
         if threads is not None:
             torch.set_num_threads(threads)
         keys = _keys(keys_file)
@@ -76,7 +84,7 @@ def serve(
             "timeout": timeout,
         }
         with listen(host, port) as listener:
-            trio.run(partial(_serve, listener, model, peers, keys, allow_origin or [], opening))
+            trio.run(partial(_serve, listener, model or [], peers, keys, allow_origin or [], opening))
 
 
 def _keys(file: Path | None) -> Keys:
@@ -88,7 +96,7 @@ def _keys(file: Path | None) -> Keys:
 
 async def _serve(
     listener: socket.socket,
-    models: Sequence[str],
+    names: Sequence[str],
     peers: Sequence[str],
     keys: Keys,
     origins: Sequence[str],
@@ -96,28 +104,45 @@ async def _serve(
 ) -> None:
     import trio
 
-    from swarm_node.gateway import LOOPBACK_HOSTS, Gateway, OpenModels, Served, application, serve, url_of
+    from swarm_node.gateway import LOOPBACK_HOSTS, Gateway, application, open_discovered, serve, url_of
     from swarm_node.generate import open_batch
-    from swarm_node.model import ModelSource
 
     url = url_of(listener)
+    opened = partial(open_batch, initial_peers=peers, notice=tell, **opening)
     async with AsyncExitStack() as stack:
-        served: list[Served] = []
-        for name in models:
-            source = await trio.to_thread.run_sync(ModelSource.open, name)
-            batch = await stack.enter_async_context(open_batch(source, peers, notice=tell, **opening))
-            served.append(await Served.of(_served_name(name), batch))
-        names = [one.name for one in served]
-        if doubled := {name for name in names if names.count(name) > 1}:
-            raise UsageError(f"two models are called {doubled.pop()}; serve each from a gateway of its own")
+        opening_all: AbstractAsyncContextManager[Models] = (
+            _named(names, opened) if names else open_discovered(peers, opened)
+        )
+        models = await stack.enter_async_context(opening_all)
         app = application(
-            Gateway(OpenModels(served), keys),
+            Gateway(models, keys),
             allowed_origins=origins,
             allowed_hosts=None if keys else LOOPBACK_HOSTS,
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(serve, app, listener)
         print(f"ready at {url}/v1", flush=True)
+
+
+@asynccontextmanager
+async def _named(
+    names: Sequence[str], opened: Callable[[ModelSource], AbstractAsyncContextManager[Batch]]
+) -> AsyncIterator[OpenModels]:
+    import trio
+
+    from swarm_node.gateway import OpenModels, Served
+    from swarm_node.model import ModelSource
+
+    async with AsyncExitStack() as stack:
+        served: list[Served] = []
+        for name in names:
+            source = await trio.to_thread.run_sync(ModelSource.open, name)
+            batch = await stack.enter_async_context(opened(source))
+            served.append(await Served.of(_served_name(name), batch))
+        called = [one.name for one in served]
+        if doubled := {name for name in called if called.count(name) > 1}:
+            raise UsageError(f"two models are called {doubled.pop()}; serve each from a gateway of its own")
+        yield OpenModels(served)
 
 
 def _served_name(model: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,27 +20,52 @@ from routing.errors import SwarmError, sole_error
 if TYPE_CHECKING:
     from rich.console import Console
 
+log = logging.getLogger(__name__)
+
+NOISY = ("asyncio", "urllib3", "filelock", "huggingface_hub", "httpx", "httpcore")
+"""Loggers whose warnings are enough, with --debug too."""
+
 
 @contextmanager
-def reported(debug: bool) -> Iterator[None]:
+def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
     """Run one command in here: it logs warnings only, or everything with ``debug``.
+
+    With ``log_json`` each line is a JSON object, the error's too, and there are more of what a server does.
 
     An error becomes one line and an exit code, a SwarmError its class's; a traceback is shown with ``debug`` only.
     """
-    _configure_logging(debug)
+    _configure_logging(debug, log_json)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of few characters shows the others by number
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BaseException as error:
         cause = sole_error(error)
+        unwritten = _unwritten()
+        if unwritten is not None and isinstance(cause, OSError):
+            if unwritten.errno == errno.EPIPE:
+                raise typer.Exit(128 + signal.SIGPIPE) from None  # whoever read has seen enough, as head has
+            _fail(f"the output cannot be written: {unwritten.strerror}; make room, or send it elsewhere", 1)
+        if log_json and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
+            log.exception("%s", cause, exc_info=cause if debug or not isinstance(cause, SwarmError) else None)
+            raise typer.Exit(cause.exit_code if isinstance(cause, SwarmError) else 1) from None
         if debug and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
             traceback.print_exception(error)
         if isinstance(cause, SwarmError):
-            _fail(str(cause), cause.exit_code)
+            fail(str(cause), cause.exit_code)
         if isinstance(cause, KeyboardInterrupt):
             raise typer.Exit(130) from None
         if isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
-            _fail(f"unexpected {type(cause).__name__}: {cause}; please report it, with what --debug shows", 1)
+            fail(f"unexpected {type(cause).__name__}: {cause}; please report it, with what --debug shows", 1)
         raise
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """End the command with one line on standard error."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    raise typer.Exit(exit_code) from None
 
 
 def tell(line: str) -> None:
@@ -55,16 +84,42 @@ def progress(what: str) -> Iterator[None]:
         yield
 
 
-def _configure_logging(debug: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for noisy in ("asyncio", "urllib3", "filelock", "huggingface_hub", "httpx", "httpcore"):
+def _configure_logging(debug: bool, log_json: bool) -> None:
+    if log_json:
+        from cli.json_log import log_as_json
+
+        log_as_json(debug)
+    else:
+        logging.basicConfig(
+            level=logging.DEBUG if debug else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def complain(error: SwarmError) -> None:
+    """Show an error that does not end the command."""
+    print(_line(error), file=sys.stderr)
+
+
+def _unwritten() -> OSError | None:
+    """Why standard output takes no more, if so; what it was to take is then dropped, so that Python's end is quiet."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        return error
+    return None
+
+
+def _line(message: object) -> str:
+    return "error: " + " ".join(str(message).split())
+
+
 def _fail(message: str, exit_code: int) -> NoReturn:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print(_line(message), file=sys.stderr)
     raise typer.Exit(exit_code) from None
 
 

@@ -121,7 +121,8 @@ class LocalSwarm(NodeProcesses):
         Raises SwarmError with the node's own words if one ends or takes longer than ONLINE_SECONDS.
         """
         if not any(node.serving for node in self.nodes):
-            first = self._spawn(spans[0], ("--new-swarm", *extra))
+            # A swarm of its own, whatever peers the environment names.
+            first = self._spawn(spans[0], ("--new-swarm", "--initial-peers", "", *extra))
             first.await_online()
             return [first, *(self.start(spans[1:], extra) if spans[1:] else [])]
         started = [self._spawn(span, ("--initial-peers", self.address, *extra)) for span in spans]

@@ -15,6 +15,9 @@ from starlette.routing import Route
 from swarm_node.gateway.errors import Problem, Refused, bad_request
 from swarm_node.gateway.settings import BODY_BYTES, BODY_SECONDS
 
+LONGEST_TAG = 64
+"""Characters of what a client sent that an error repeats."""
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -43,9 +46,13 @@ async def checked_body(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        first: Any = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        first: Any = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise bad_request(f"{where}: {first['msg']}" if where else first["msg"], where or None) from None
+        what = first["msg"]
+        if first["type"] == "union_tag_invalid":
+            tag, known = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+            what = f"'{tag[:LONGEST_TAG]}' is not understood here, but {known}"
+        raise bad_request(f"{where}: {what}" if where else what, where or None) from None
 
 
 async def _read(request: Request) -> bytes:

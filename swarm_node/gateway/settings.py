@@ -56,3 +56,15 @@ TOOLS = 128
 TOP_LOGPROBS = 20
 PROMPTS = 64
 """Of one /v1/completions request; evaluation harnesses send 1 to 32."""
+
+LOOK_SECONDS = 10.0
+"""Between two looks at which models the swarm has, where the gateway serves whatever there is."""
+
+LOADED_MODELS = 4
+"""Models whose embeddings and heads are in memory at once: each takes a gigabyte or two of a large model."""
+
+LINGER_SECONDS = 10.0
+"""For which a model stays loaded after somebody asked for it: a prompt may still be in the making."""
+
+REFUSAL_SECONDS = 300.0
+"""For which a model is not tried again whose files could not be had."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from routing.errors import sole_error
-from swarm_node.gateway.errors import ErrorBody, openai_error, problem_of
+from swarm_node.gateway.errors import Problem, openai_error, problem_of
 from swarm_node.gateway.settings import HEAD_SECONDS, KEEPALIVE_SECONDS
 
 T = TypeVar("T")
@@ -26,6 +26,11 @@ def block(data: Any, event: str | None = None) -> str:
     """One event of a stream: ``data`` as JSON, under the name ``event`` if it has one."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return f"event: {event}\ndata: {text}\n\n" if event else f"data: {text}\n\n"
+
+
+def error_block(problem: Problem) -> str:
+    """How OpenAI tells an error on a stream."""
+    return block(openai_error(problem), "error")
 
 
 class EventStream(Response):
@@ -42,18 +47,24 @@ class EventStream(Response):
         self,
         blocks: AbstractAsyncContextManager[AsyncIterator[str]],
         *,
+        opening: str = KEEPALIVE,
+        keepalive: str = KEEPALIVE,
+        error_blocks: Callable[[Problem], str] = error_block,
         done: str = DONE,
-        error_body: ErrorBody = openai_error,
     ) -> None:
-        """``done``: what follows the last block; ``error_body``: the data of an ``error`` event."""
+        """``opening``: what the stream begins with; ``keepalive``: what breaks a silence; ``error_blocks``: how an
+        error is told; ``done``: what follows the last block.
+        """
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._blocks = blocks
+        self._opening = opening
+        self._keepalive = keepalive
+        self._error_blocks = error_blocks
         self._done = done
-        self._error_body = error_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wire = _Wire(send, self.raw_headers)
+        wire = _Wire(send, self.raw_headers, self._opening, self._keepalive)
         try:
             async with _while_connected(receive) as nursery:
                 nursery.start_soon(wire.keep_alive)
@@ -70,7 +81,7 @@ class EventStream(Response):
             problem = problem_of(error)
             if not wire.begun:
                 raise
-            await wire.write(block(self._error_body(problem), "error"))
+            await wire.write(self._error_blocks(problem))
         await wire.write(self._done)
         await wire.end()
 
@@ -111,9 +122,11 @@ async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
 class _Wire:
     """The response's way out, shared by the answer and the signs of life between its parts."""
 
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]], opening: str, keepalive: str) -> None:
         self._send = send
         self._headers = headers
+        self._opening = opening
+        self._keepalive = keepalive
         self._lock = trio.Lock()
         self._wrote = trio.current_time()
         self.begun = False
@@ -123,7 +136,7 @@ class _Wire:
             if not self.begun:
                 self.begun = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
-                text = KEEPALIVE + text
+                text = self._opening + text
             await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
             self._wrote = trio.current_time()
 
@@ -138,6 +151,6 @@ class _Wire:
         while True:
             idle = trio.current_time() - self._wrote
             if idle >= KEEPALIVE_SECONDS:
-                await self.write(KEEPALIVE)
+                await self.write(self._keepalive)
             else:
                 await trio.sleep(KEEPALIVE_SECONDS - idle)

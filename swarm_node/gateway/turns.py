@@ -49,7 +49,7 @@ def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
     tools = () if turn.tool_choice == "none" else turn.tools
     prompt = chat_prompt(tokenizer, turn.messages, tools, template=turn.template)
     text: str = tokenizer.decode(prompt, skip_special_tokens=False)
-    most = answer_room(served, len(prompt), choosing.max_tokens, ANSWER_TOKENS)
+    most = answer_room(served, len(prompt), choosing.max_tokens, ANSWER_TOKENS, fits=choosing.fits_context)
     grammar = grammar_of(
         tokenizer,
         served.model_type,
@@ -101,8 +101,9 @@ def request_of(
     )
 
 
-def answer_room(served: Served, prompt_tokens: int, asked: int | None, default: int) -> int:
-    """Longest answer, in tokens: what is asked for, or as many of ``default`` as the context leaves.
+def answer_room(served: Served, prompt_tokens: int, asked: int | None, default: int, *, fits: bool = False) -> int:
+    """Longest answer, in tokens: what is asked for, or as many of ``default`` as the context leaves; with ``fits`` as
+    many of those asked for.
 
     Raises ContextTooLong.
     """
@@ -114,6 +115,8 @@ def answer_room(served: Served, prompt_tokens: int, asked: int | None, default: 
         raise ContextTooLong(f"the prompt has {prompt_tokens} tokens, and the model's context {limit}; shorten it")
     if asked is None:
         return min(default, room)
+    if asked > room and fits:
+        return room
     if asked > room:
         raise ContextTooLong(
             f"the prompt has {prompt_tokens} tokens; with {asked} new ones that exceeds the model's context of "

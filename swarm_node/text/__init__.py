@@ -1,4 +1,4 @@
-"""Between words and tokens: prompts from the messages of a chat, and the parts of an answer from its tokens."""
+"""Between words and tokens: prompts from messages, text from tokens, and what an answer consists of."""
 
 from __future__ import annotations
 

@@ -113,6 +113,15 @@ def test_the_result_of_a_call_has_the_function_s_name() -> None:
     assert "<|im_start|>tool weather\nRain" in prompt(WITH_CALLS, CALLING)
 
 
+def test_a_template_that_takes_only_short_ids_gets_short_ones() -> None:
+    template = (
+        "{% for m in messages %}{% set id = m.tool_call_id or (m.tool_calls or [{}])[0].id %}"
+        "{% if id and id | length != 9 %}{{ raise_exception('9') }}{% endif %}{{ id }}/{% endfor %}"
+    )
+    _, call, result, _ = prompt(template, CALLING).split("/")
+    assert call == result and len(call) == 9
+
+
 @pytest.mark.parametrize(
     ("template", "messages", "says"),
     [
@@ -125,6 +134,7 @@ def test_the_result_of_a_call_has_the_function_s_name() -> None:
         ("{{ messages + 1 }}", CHAT, "refuses these messages"),
         ("{{ messages[9].content }}", CHAT, "refuses these messages"),
         ("{% set x = '' %}", CHAT, "empty prompt"),
+        (CHATML, [{"role": "user", "content": "\ud800"}], "half a character"),
         (CHATML, [], "messages is empty"),
         (CHATML, ["Hi"], "each message needs a role"),
         (CHATML, [{"content": "Hi"}], "each message needs a role"),
