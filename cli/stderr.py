@@ -20,6 +20,9 @@ from routing.errors import SwarmError, sole_error
 if TYPE_CHECKING:
     from rich.console import Console
 
+_OUTPUT_ENDS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of a file without a name: standard output takes no more. Whatever goes to the network has errors of our own."""
+
 
 @contextmanager
 def reported(debug: bool) -> Iterator[None]:
@@ -36,11 +39,11 @@ def reported(debug: bool) -> Iterator[None]:
             sys.stdout.flush()
     except BaseException as error:
         cause = sole_error(error)
-        unwritten = _unwritten()
-        if unwritten is not None and isinstance(cause, OSError):
-            if unwritten.errno == errno.EPIPE:
+        if isinstance(cause, OSError) and cause.errno in _OUTPUT_ENDS and cause.filename is None:
+            _drop_output()
+            if cause.errno == errno.EPIPE:
                 raise typer.Exit(128 + signal.SIGPIPE) from None  # whoever read has seen enough, as head has
-            _fail(f"the output cannot be written: {unwritten.strerror}; make room, or send it elsewhere", 1)
+            _fail(f"the output cannot be written: {cause.strerror}; make room, or send it elsewhere", 1)
         if debug and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
             traceback.print_exception(error)
         if isinstance(cause, SwarmError):
@@ -81,16 +84,10 @@ def complain(error: SwarmError) -> None:
     print(_line(error), file=sys.stderr)
 
 
-def _unwritten() -> OSError | None:
-    """Why standard output takes no more, if so; what it was to take is then dropped, so that Python's end is quiet."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
-        return error
-    return None
+def _drop_output() -> None:
+    """Python writes what is left at its end: let nothing come of it."""
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _line(message: object) -> str:

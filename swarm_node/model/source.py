@@ -97,7 +97,9 @@ class ModelSource:
                 )
         except Exception as error:
             # Tokenizers raise whatever their many formats and libraries raise.
-            said = "it needs code of its own, which is never run here" if "trust_remote_code" in str(error) else str(error)
+            said = (
+                "it needs code of its own, which is never run here" if "trust_remote_code" in str(error) else str(error)
+            )
             raise ModelError(f"the tokenizer of {self.name} cannot be read ({said}); give token ids instead") from error
         return tokenizer
 

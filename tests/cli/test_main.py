@@ -30,9 +30,7 @@ def test_nothing_is_answered_with_help(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("status", "--nonsense"), ("plan",)])
-def test_what_is_typed_wrong_is_told_in_one_line(
-    capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
-) -> None:
+def test_what_is_typed_wrong_is_told_in_one_line(capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     outcome = swarm(capfd, *arguments)
     assert outcome.code == 2
     assert "--help" in outcome.complaint

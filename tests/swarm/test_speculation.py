@@ -273,9 +273,10 @@ def test_a_cache_holds_no_guess_beyond_the_token_that_a_rule_ended_the_text_at(m
         answer = generated(model, REPEATING, past_key_values=cache, stopping_criteria=[stop])
         assert len(answer) == last
         assert cache.get_seq_length() == len(REPEATING) + last - 1
-        assert generated(model, [*REPEATING, *answer], past_key_values=cache)[:20] == expected(path, REPEATING)[
-            last : last + 20
-        ]
+        assert (
+            generated(model, [*REPEATING, *answer], past_key_values=cache)[:20]
+            == expected(path, REPEATING)[last : last + 20]
+        )
         cache.close()
 
 

@@ -31,9 +31,7 @@ def test_no_peers_are_refused_by_the_parameters_name(given: Any) -> None:
         ({"trust_remote_code": True}, "never run here"),
     ],
 )
-def test_an_argument_of_transformers_is_refused_with_what_to_do_instead(
-    argument: dict[str, Any], instead: str
-) -> None:
+def test_an_argument_of_transformers_is_refused_with_what_to_do_instead(argument: dict[str, Any], instead: str) -> None:
     with pytest.raises(UsageError, match=instead):
         AutoSwarmModelForCausalLM.from_pretrained("anything", initial_peers="/a/p2p/1", **argument)
 
