@@ -26,7 +26,7 @@ _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
 
 
 def chat(
-    model: options.Model,
+    model: options.ModelOrOnly = None,
     initial_peers: options.InitialPeers = None,
     system: options.System = None,
     stop: options.Stop = None,
@@ -58,14 +58,14 @@ def chat(
         from cli.chat_lines import chat_lines
         from cli.conversation import Conversation
         from cli.generation import joined
+        from cli.model_choice import chosen_source
         from cli.prompt import ends_of
         from cli.sampling import Sampling
-        from swarm_node.model import ModelSource
         from swarm_node.text import chat_prompt
 
         if threads is not None:
             torch.set_num_threads(threads)
-        source = ModelSource.open(model, revision)
+        source = chosen_source(model, revision, peers)
         tokenizer = source.tokenizer()
         if tokenizer is None or not tokenizer.chat_template:
             raise UsageError(f"{source.name} has no chat template; use swarm generate")

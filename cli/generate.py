@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What to continue; - reads standard input.")] = None,
     *,
-    model: options.Model,
+    model: options.ModelOrOnly = None,
     initial_peers: options.InitialPeers = None,
     file: Annotated[Path | None, typer.Option(metavar="PATH", help="Read the prompt from a file.")] = None,
     token_ids: Annotated[
@@ -60,10 +60,10 @@ def generate(
         import torch
 
         from cli.generation import joined, run_generation
+        from cli.model_choice import chosen_source
         from cli.prompt import check_length, encode, ends_of
         from cli.sampling import Sampling
         from cli.screen import Screen
-        from swarm_node.model import ModelSource
 
         if threads is not None:
             torch.set_num_threads(threads)
@@ -80,7 +80,7 @@ def generate(
             ignore_eos=ignore_eos,
         )
         stops = options.stops_of(stop)
-        source = ModelSource.open(model, revision)
+        source = chosen_source(model, revision, peers)
         prompt_ids, tokenizer = encode(source, words, token_ids, system)
         check_length(source, len(prompt_ids), max_new_tokens)
         ends = ends_of(source, tokenizer, chat=system is not None)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
+from cli.config_file import take_config
 from cli.imports import deferred_import, lasting_imports
-from cli.node_lines import NodeLines
+from cli.node_lines import NodeLines, log_line, print_line
 from cli.sizes import parse_bytes
 from cli.stderr import reported
 from routing import NodeState, Span
@@ -25,8 +26,32 @@ if TYPE_CHECKING:
     from swarm_node.node import Node
 
 
+def _check_peers(text: str) -> None:
+    from dht import PeerAddress  # brings what a file without peers need not wait for
+
+    for address in options.peers_of([text]):
+        PeerAddress.parse(address)
+
+
+CHECKS = {"blocks": Span.parse, "memory": parse_bytes, "initial-peers": _check_peers}
+"""What a text in a --config file must be, beside a text."""
+
+
+def _take_config(context: typer.Context, file: Path | None) -> Path | None:
+    return take_config(context, file, node, CHECKS) if file is not None else None
+
+
 def node(
     model: options.Model,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,
+            callback=_take_config,
+            help="TOML file with options of this command, without dashes: port = 31337. The command line goes first.",
+        ),
+    ] = None,
     blocks: Annotated[
         str | None, typer.Option(metavar="START:END", help="Blocks to serve; default: chosen by memory and need.")
     ] = None,
@@ -56,10 +81,17 @@ def node(
         ),
     ] = False,
     revision: options.Revision = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port at which Prometheus reads /metrics; default: none.")
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address of that port; 0.0.0.0 lets others read too.")
+    ] = "127.0.0.1",
+    log_json: options.LogJson = False,
     debug: options.Debug = False,
 ) -> None:
     """Serve some of a model's blocks until Ctrl-C; a second Ctrl-C does not wait for running sessions."""
-    with reported(debug):
+    with reported(debug, log_json):
         span = Span.parse(blocks) if blocks else None
         memory_bytes = parse_bytes(memory) if memory else None
         peers = options.peers_of(initial_peers)
@@ -68,45 +100,50 @@ def node(
         if peers and new_swarm:
             raise UsageError("--new-swarm joins nobody; leave it out, or --initial-peers and SWARM_INITIAL_PEERS")
 
-        # hivemind and transformers take from it what averaging and training call: 33 MiB, 0.2 s
-        with lasting_imports(), deferred_import("scipy.optimize"):
-            import torch
-            import trio
+        with show_node(log_json) as show:  # before what takes seconds, so that something is to be seen
+            # hivemind and transformers take from it what averaging and training call: 33 MiB, 0.2 s
+            with lasting_imports(), deferred_import("scipy.optimize"):
+                import torch
+                import trio
 
-            from swarm_node.compute import StoredModel
-            from swarm_node.model import Quant
-            from swarm_node.node import Node, NodeOptions, claimed_identity
-            from swarm_node.process import keep_freed_memory
+                from swarm_node.compute import StoredModel
+                from swarm_node.model import Quant
+                from swarm_node.node import Node, NodeOptions, claimed_identity
+                from swarm_node.process import keep_freed_memory
 
-        keep_freed_memory()
-        if threads is not None:
-            torch.set_num_threads(threads)
-        with claimed_identity(identity) as identity_path, show_node() as show:
-            node = Node(
-                NodeOptions(
-                    identity=identity_path,
-                    blocks=span,
-                    memory_bytes=memory_bytes,
-                    initial_peers=peers,
-                    new_swarm=new_swarm,
-                    host=host,
-                    port=port,
-                    dtype=dtype.value,
-                    quant=Quant(quant.value),
-                    device=device,
-                    share_prefixes=share_prefixes,
-                ),
-                lambda: StoredModel.open(model, revision),
-                show,
-            )
-            trio.run(run_node, node)
+            keep_freed_memory()
+            if threads is not None:
+                torch.set_num_threads(threads)
+            with claimed_identity(identity) as identity_path:
+                node = Node(
+                    NodeOptions(
+                        identity=identity_path,
+                        blocks=span,
+                        memory_bytes=memory_bytes,
+                        initial_peers=peers,
+                        new_swarm=new_swarm,
+                        host=host,
+                        port=port,
+                        dtype=dtype.value,
+                        quant=Quant(quant.value),
+                        device=device,
+                        share_prefixes=share_prefixes,
+                        metrics=(metrics_host, metrics_port) if metrics_port is not None else None,
+                    ),
+                    lambda: StoredModel.open(model, revision),
+                    show,
+                )
+                trio.run(run_node, node)
 
 
 @contextmanager
-def show_node() -> Iterator[Callable[[Node], None]]:
-    """A function to call whenever the node changes: it keeps a panel up to date in a terminal, else it prints lines."""
-    if not sys.stdout.isatty():
-        yield NodeLines()
+def show_node(log_json: bool = False) -> Iterator[Callable[[Node], None]]:
+    """A function to call whenever the node changes: it keeps a panel up to date in a terminal, else it prints lines.
+
+    With ``log_json`` the lines go to the log.
+    """
+    if log_json or not sys.stdout.isatty():
+        yield NodeLines(log_line if log_json else print_line)
         return
     from cli.node_panel import live_panel  # rich: 2 MiB of a node that no terminal shows
 

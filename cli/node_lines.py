@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from routing import NodeState, Span
@@ -9,11 +11,31 @@ from routing import NodeState, Span
 if TYPE_CHECKING:
     from swarm_node.node import Node
 
+log = logging.getLogger(__name__)
+
+Say = Callable[["Node", str], None]
+
+
+def print_line(_node: Node, line: str) -> None:
+    """To standard output."""
+    print(line, flush=True)
+
+
+def log_line(node: Node, line: str) -> None:
+    """As an event with the node's state, blocks and addresses in fields of their own."""
+    view = node.view
+    fields = {"event": "state", "state": node.state.value, "model": model_name(node), "addresses": node.addresses}
+    if view is not None:
+        target = str(view.target) if view.target is not None else None
+        fields |= {"peer": view.peer_id, "blocks": str(view.span), "target": target}
+    log.info("%s", line, extra={"fields": fields})
+
 
 class NodeLines:
     """One line for each new state and move; the ONLINE line tells how to join."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Say = print_line) -> None:
+        self._say = say
         self._told: tuple[NodeState, Span | None] | None = None
 
     def __call__(self, node: Node) -> None:
@@ -22,7 +44,7 @@ class NodeLines:
         if now == self._told:
             return
         self._told = now
-        print(_line(node), flush=True)
+        self._say(node, _line(node))
 
 
 def _line(node: Node) -> str:

@@ -36,6 +36,24 @@ class QuantName(StrEnum):
 
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Directory of a model, or its Hub id.", envvar="SWARM_MODEL")]
+ModelOrOnly = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Directory of a model, or its Hub id; default: the only one that the swarm has.",
+        envvar="SWARM_MODEL",
+    ),
+]
+ModelOrAll = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name, fingerprint or directory of a model; default: all that the swarm has.",
+        envvar="SWARM_MODEL",
+    ),
+]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")]
 InitialPeers = Annotated[
     list[str] | None,
@@ -115,6 +133,7 @@ StopEarly = Annotated[
     bool, typer.Option("--stop-early", help="In the plan, leave servers out once the rate is met at 70% load.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log to standard error as JSON, one object a line.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything and show tracebacks.", envvar="SWARM_DEBUG")]
 
 

@@ -20,17 +20,24 @@ from routing.errors import SwarmError, sole_error
 if TYPE_CHECKING:
     from rich.console import Console
 
+log = logging.getLogger(__name__)
+
+NOISY = ("asyncio", "urllib3", "filelock", "huggingface_hub", "httpx", "httpcore")
+"""Loggers whose warnings are enough, with --debug too."""
+
 _OUTPUT_ENDS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Of a file without a name: standard output takes no more. Whatever goes to the network has errors of our own."""
 
 
 @contextmanager
-def reported(debug: bool) -> Iterator[None]:
+def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
     """Run one command in here: it logs warnings only, or everything with ``debug``.
+
+    With ``log_json`` each line is a JSON object, the error's too, and there are more of what a server does.
 
     An error becomes one line and an exit code, a SwarmError its class's; a traceback is shown with ``debug`` only.
     """
-    _configure_logging(debug)
+    _configure_logging(debug, log_json)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of few characters shows the others by number
     try:
@@ -44,15 +51,24 @@ def reported(debug: bool) -> Iterator[None]:
             if cause.errno == errno.EPIPE:
                 raise typer.Exit(128 + signal.SIGPIPE) from None  # whoever read has seen enough, as head has
             _fail(f"the output cannot be written: {cause.strerror}; make room, or send it elsewhere", 1)
+        if log_json and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
+            log.exception("%s", cause, exc_info=cause if debug or not isinstance(cause, SwarmError) else None)
+            raise typer.Exit(cause.exit_code if isinstance(cause, SwarmError) else 1) from None
         if debug and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
             traceback.print_exception(error)
         if isinstance(cause, SwarmError):
-            _fail(str(cause), cause.exit_code)
+            fail(str(cause), cause.exit_code)
         if isinstance(cause, KeyboardInterrupt):
             raise typer.Exit(130) from None
         if isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
-            _fail(f"unexpected {type(cause).__name__}: {cause}; please report it, with what --debug shows", 1)
+            fail(f"unexpected {type(cause).__name__}: {cause}; please report it, with what --debug shows", 1)
         raise
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """End the command with one line on standard error."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    raise typer.Exit(exit_code) from None
 
 
 def tell(line: str) -> None:
@@ -71,11 +87,16 @@ def progress(what: str) -> Iterator[None]:
         yield
 
 
-def _configure_logging(debug: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for noisy in ("asyncio", "urllib3", "filelock", "huggingface_hub", "httpx", "httpcore"):
+def _configure_logging(debug: bool, log_json: bool) -> None:
+    if log_json:
+        from cli.json_log import log_as_json
+
+        log_as_json(debug)
+    else:
+        logging.basicConfig(
+            level=logging.DEBUG if debug else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 import trio
 
 from routing import SessionShape
@@ -13,6 +14,9 @@ from swarm_node.client.opening import open_chain
 from swarm_node.client.settings import CHAINS_PER_STEP
 from swarm_node.client.step import SessionStep
 from swarm_node.wire import WireDtype, dtype_name, is_decode, keys_within, more_keys, token_bytes
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Session:
@@ -159,6 +163,8 @@ class History:
 
     def __init__(self, wire: WireDtype | None = None, owner: str = "") -> None:
         """``wire``: the number format in which they travel, if it is not their own. ``owner``: see more_keys."""
+        import torch
+
         self._wire = wire
         self._owner = owner
         self._buffer = torch.empty(0, 0)

@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
-from torch import Tensor
 
 from dht.nursery import open_owner_nursery
 from routing.errors import SwarmError
@@ -17,6 +17,9 @@ from swarm_node.client.settings import HOLD_SECONDS, REFUSED_SECONDS
 from swarm_node.client.step import SessionStep, StepState
 from swarm_node.settings import COMPANIONS_MAX
 from swarm_node.tasks import gather
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Steps = Mapping[Session, SessionStep]
 """What each session of one call wants computed."""

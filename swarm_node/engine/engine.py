@@ -26,6 +26,7 @@ from swarm_node.engine.book import CacheBook
 from swarm_node.engine.queue import StepQueue
 from swarm_node.engine.reservation import HostedStep, Outcome, Reservation, wake
 from swarm_node.engine.schedule import BatchLimits
+from swarm_node.engine.tally import Tally
 from swarm_node.process import computing_alone
 from swarm_node.wire import Beginning, is_decode
 
@@ -35,13 +36,14 @@ _NOTHING = Beginning()
 
 
 @asynccontextmanager
-async def open_engine(blocks: HostedBlocks, cache_tokens: int) -> AsyncIterator[Engine]:
+async def open_engine(blocks: HostedBlocks, cache_tokens: int, tally: Tally | None = None) -> AsyncIterator[Engine]:
     """Run ``blocks`` in a thread of their own, with room for ``cache_tokens`` block-tokens of keys and values.
 
+    What it does is added to ``tally``, which may go on from an earlier engine's.
     At the end, steps that wait fail, the batch that runs is waited for, even under cancellation, and the thread is
     joined.
     """
-    engine = Engine(blocks, cache_tokens, trio.lowlevel.current_trio_token())
+    engine = Engine(blocks, cache_tokens, trio.lowlevel.current_trio_token(), tally or Tally())
     thread = threading.Thread(target=engine.work, name="swarm-engine", daemon=True)
     thread.start()
     try:
@@ -56,8 +58,9 @@ async def open_engine(blocks: HostedBlocks, cache_tokens: int) -> AsyncIterator[
 class Engine:
     """Made by open_engine(), which owns it, and used from the trio thread; only work() runs in the engine's thread."""
 
-    def __init__(self, blocks: HostedBlocks, cache_tokens: int, token: trio.lowlevel.TrioToken) -> None:
+    def __init__(self, blocks: HostedBlocks, cache_tokens: int, token: trio.lowlevel.TrioToken, tally: Tally) -> None:
         self._blocks = blocks
+        self._tally = tally
         self._token = token
         self._changed = threading.Condition()  # guards everything below
         self._book = CacheBook(cache_tokens)
@@ -92,6 +95,12 @@ class Engine:
         """Sessions that hold cache."""
         with self._changed:
             return len(self._queue.reservations)
+
+    @property
+    def queued(self) -> int:
+        """Steps that have come and are not through, those of the batch that runs now too."""
+        with self._changed:
+            return sum(len(held.steps) for held in self._queue.reservations)
 
     def reserve(
         self, max_tokens: int, span: Span, beginning: Beginning = _NOTHING, most: int | None = None
@@ -246,6 +255,7 @@ class Engine:
         """Note what ran, and hand over the steps that are through."""
         with self._changed:
             self._queue.ran(batch, outputs, seconds)
+            self._tally.ran(batch, outputs, seconds)
             through = [step for step in batch if step.result is not None]
             try:
                 for step in batch:

@@ -45,3 +45,8 @@ PREFIXES_MAX = 256
 
 SPEED_LIFE_SECONDS = 24 * 3600.0
 """So long a measured speed of this device with this model is taken for its present one."""
+
+TALLIED_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+TALLIED_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Bounds between which batches are counted, by their time and by their steps: a GPU's decode is at the lower end, a
+slow processor's prompt at the upper."""

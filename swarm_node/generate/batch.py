@@ -98,6 +98,11 @@ class Batch:
         self._joining: dict[object, list[Row]] = {}
         """By the way of a cohort's chains, the rows that have yet to join it; guarded, since cohorts are threads."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether answers are under way."""
+        return bool(self._answers)
+
     async def swarm(self) -> Snapshot:
         """The swarm as it is now. Raises WrongModel, NetworkError."""
         bridge = self.model.bridge

@@ -14,7 +14,7 @@ from typing import Any
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
 from routing.span import Span
-from swarm_node.model.files import CONFIG, ModelFiles
+from swarm_node.model.directory import CONFIG, ModelFiles
 from swarm_node.model.settings import HEADER_BYTES_MAX
 
 _INDEX = "model.safetensors.index.json"

@@ -6,5 +6,6 @@ from __future__ import annotations
 
 from swarm_node.node.machine import claimed_identity
 from swarm_node.node.node import Node, NodeOptions
+from swarm_node.node.view import Standing
 
-__all__ = ["Node", "NodeOptions", "claimed_identity"]
+__all__ = ["Node", "NodeOptions", "Standing", "claimed_identity"]

@@ -11,6 +11,7 @@ from dht import Peer, Stream
 from routing import Span
 from routing.errors import CacheFull, ProtocolError, StreamClosed, SwarmError, WrongModel
 from swarm_node.engine import Engine
+from swarm_node.node.counts import SessionCounts
 from swarm_node.node.demand import Demand
 from swarm_node.node.line import Line, Place
 from swarm_node.node.promises import Promises
@@ -40,8 +41,12 @@ class SessionHost:
         promises: Promises,
         changed: Callable[[], None],
         share_prefixes: bool,
+        counts: SessionCounts | None = None,
     ) -> None:
-        """``share_prefixes``: a session may go on from what another client's session has left here."""
+        """``share_prefixes``: a session may go on from what another client's session has left here.
+
+        What comes of sessions is added to ``counts``, which may go on from an earlier host's.
+        """
         self._peer = peer
         self._engine = engine
         self._reception = Reception(served, promises)
@@ -50,6 +55,7 @@ class SessionHost:
         self._tell = changed
         self._change = trio.Event()
         self._share_prefixes = share_prefixes
+        self._counts = counts or SessionCounts()
         self._sessions: dict[bytes, HostedSession] = {}
         self._idle = trio.Event()
         self._idle.set()
@@ -103,6 +109,7 @@ class SessionHost:
         except SwarmError as error:
             log.info("session stream of %s ended: %s", stream.peer_id, error)
             if not isinstance(error, StreamClosed):
+                self._counts.refuse(error)
                 await end_stream(stream, failed(error))
         except Exception:
             log.exception("a defect ended a session stream of %s; the node serves on", stream.peer_id)
@@ -180,6 +187,8 @@ class SessionHost:
             del self._sessions[session.opening.session]
             if not self._sessions:
                 self._idle.set()
+            self._counts.served += 1
+            self._counts.failovers += session.lost_hop
             self._demand.ended(session.prompt_tokens, session.new_tokens)
             session.reservation.release(session.last_keys)
             with trio.CancelScope(shield=True):  # the engine, too, is not stopped in the middle of a batch

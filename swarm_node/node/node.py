@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 import trio
 
-from dht import Identity, Peer, open_peer
+from dht import Identity, Peer, catalogue_of, open_peer
 from routing import NodeState, NodeView, Snapshot, Span
 from routing.node.self_placement import Model
 from swarm_node.compute import HostedBlocks, HostedModel
 from swarm_node.device import chosen_device
-from swarm_node.engine import ComputeSpeed, known_speed, measure, open_engine, remember_speed, speed_file
+from swarm_node.engine import ComputeSpeed, Engine, Tally, known_speed, measure, open_engine, remember_speed, speed_file
 from swarm_node.model import Quant
 from swarm_node.node.announcer import Announcer
+from swarm_node.node.counts import SessionCounts
 from swarm_node.node.demand import Demand
 from swarm_node.node.host import SessionHost
 from swarm_node.node.lookout import Lookout
@@ -29,7 +30,7 @@ from swarm_node.node.placement import hosting, settle
 from swarm_node.node.promises import Promises
 from swarm_node.node.reception import Served
 from swarm_node.node.settings import DRAIN_SECONDS
-from swarm_node.node.view import OwnView
+from swarm_node.node.view import OwnView, Standing
 from swarm_node.settings import session_tokens
 from swarm_node.tasks import in_thread
 from swarm_node.wire import HOP_PROTOCOL, SESSION_PROTOCOL, DtypeLike, check_model, dtype_name
@@ -52,6 +53,8 @@ class NodeOptions:
     device: str = "auto"
     share_prefixes: bool = False
     """Sessions go on from what those of other clients have left here, not only from their own client's."""
+    metrics: tuple[str, int] | None = None
+    """Host and port at which Prometheus may read; None: nowhere."""
 
 
 class Node:
@@ -70,6 +73,13 @@ class Node:
         self.state = NodeState.JOINING
         self.model: HostedModel | None = None
         self.addresses: tuple[str, ...] = ()
+        self._engine: Engine | None = None
+        """Of the blocks that it serves."""
+        self._tally = Tally()
+        self._counts = SessionCounts()
+        self._met: Snapshot | None = None
+        """What it saw of the swarm when it joined."""
+        self._lookout: Lookout | None = None
         self._own: OwnView | None = None
         self._open_model = open_model
         self._report = report
@@ -80,12 +90,42 @@ class Node:
     def view(self) -> NodeView | None:
         return self._own.now if self._own is not None else None
 
+    @property
+    def standing(self) -> Standing:
+        """As of this moment."""
+        model, engine = self.model, self._engine
+        return Standing(
+            state=self.state,
+            model=model.name if model is not None else "?",
+            blocks=model.blocks if model is not None else 0,
+            session_tokens=session_tokens(model.context_length if model is not None else None),
+            addresses=self.addresses,
+            view=self.view,
+            counts=self._counts,
+            tally=self._tally,
+            queued_steps=engine.queued if engine is not None else 0,
+            kept_tokens=engine.kept_tokens if engine is not None else 0,
+            swarm=self._lookout.snapshot if self._lookout is not None and self._lookout.snapshot.nodes else self._met,
+        )
+
     def drain(self) -> None:
         """Take no more sessions, wait for the running ones (at most DRAIN_SECONDS), leave."""
         self._drain.set()
 
     async def run(self) -> None:
         """Serve until ``drain`` is called. Raises SwarmErrors of every branch, each one line for the user."""
+        if self.options.metrics is None:
+            await self._live()
+            return
+        from swarm_node.node.metrics_page import listening, serve_metrics  # 0.3 s of a node that nobody watches
+
+        with listening(*self.options.metrics) as at:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve_metrics, lambda: self.standing, at)
+                await self._live()
+                nursery.cancel_scope.cancel()
+
+    async def _live(self) -> None:
         options = self.options
         identity = Identity.load_or_create(options.identity)
         self.model = model = await in_thread(self._open_model)
@@ -95,11 +135,12 @@ class Node:
             self.addresses = peer.addresses
             self._report(self)
             directory = peer.directory(model.fingerprint)
-            chosen = await self._choose_blocks(peer, model, await directory.snapshot())
+            self._met = await directory.snapshot()
+            chosen = await self._choose_blocks(peer, model, self._met)
             demand = Demand(model.blocks, trio.current_time)
             self._own = own = OwnView(chosen, demand, self._changed)
-            self._announcer = announcer = Announcer(directory, lambda: own.now)
-            lookout = Lookout(peer, directory, _facts(model), own)
+            self._announcer = announcer = Announcer(directory, lambda: own.now, catalogue_of(peer), model.card)
+            self._lookout = lookout = Lookout(peer, directory, _facts(model), own)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(announcer.run)
@@ -157,13 +198,16 @@ class Node:
         speed = await in_thread(lambda: _speed(blocks, self._speed_file(model, dtype)))
         own.update(prefill_seconds=speed.prefill_seconds, decode_seconds=speed.decode_seconds)
         promises = Promises(peer, model.fingerprint)
-        served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
-        async with open_engine(blocks, own.now.cache_tokens) as engine, trio.open_nursery() as nursery:
+        served = Served(model.fingerprint, model.card.name, span, model.hidden_size)
+        async with open_engine(blocks, own.now.cache_tokens, self._tally) as engine, trio.open_nursery() as nursery:
+            self._engine = engine
 
             def changed() -> None:
                 own.update(free_tokens=host.free_tokens, running=engine.running, waiting=host.waiting)
 
-            host = SessionHost(peer, engine, served, demand, promises, changed, self.options.share_prefixes)
+            host = SessionHost(
+                peer, engine, served, demand, promises, changed, self.options.share_prefixes, self._counts
+            )
             own.backlog = lambda: host.backlog_tokens
             mover = Mover(lookout, promises, engine, host, own, model.fetch, load)
             nursery.start_soon(engine.watch)
@@ -176,6 +220,7 @@ class Node:
                 with trio.move_on_after(DRAIN_SECONDS):
                     await host.drain()
             nursery.cancel_scope.cancel()
+        self._engine = None  # it holds on to the blocks, whose room others may need
         return moved
 
     async def _move_until_drained(self, mover: Mover) -> bool:
@@ -219,9 +264,3 @@ def _speed(blocks: HostedBlocks, file: Path) -> ComputeSpeed:
 
 def _facts(model: HostedModel) -> Model:
     return Model(model.blocks, session_tokens(model.context_length))
-
-
-def _public_name(name: str) -> str:
-    """A Hub id as it is; of a directory only its own name, since the rest is nobody's business."""
-    path = Path(name)
-    return path.resolve().name[:200] if path.is_dir() else name

@@ -99,6 +99,11 @@ class HostedSession:
         """Block-tokens of prompts and decodes that wait."""
         return self._queued_tokens * len(self.reservation.span)
 
+    @property
+    def lost_hop(self) -> bool:
+        """Whether the next node on the chain has ended it."""
+        return self._failure is not None and self._failure.peer_id is not None
+
     async def run(self) -> None:
         """Serve until the client closes; raises nothing the client has not been told."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
@@ -29,8 +29,8 @@ class TextPieces:
         self, tokenizer: PreTrainedTokenizerBase, skip_special_tokens: bool = True, *, keep: Collection[str] = ()
     ) -> None:
         self._tokenizer = tokenizer
-        kept = frozenset(tokenizer.convert_tokens_to_ids(list(keep)))
-        self._skipped = _special_tokens(tokenizer) - kept if skip_special_tokens else frozenset[int]()
+        special = special_tokens(tokenizer) if skip_special_tokens else {}
+        self._skipped = frozenset(id for id, name in special.items() if name not in keep)
         self._cleaning = Cleaning() if cleans(tokenizer) else None
         self._last: list[int] = []
         """The tokens of the piece before: decoders treat the first token of a text differently, and this is none."""
@@ -86,8 +86,8 @@ class TextPieces:
 
 
 @lru_cache(maxsize=16)
-def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that the tokenizer's own ``decode`` skips."""
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> Mapping[int, str]:
+    """Those that the tokenizer's own ``decode`` skips, and their names."""
     if tokenizer.is_fast:
-        return frozenset(id for id, token in tokenizer.added_tokens_decoder.items() if token.special)
-    return frozenset(tokenizer.all_special_ids)
+        return {id: token.content for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))

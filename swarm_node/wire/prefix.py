@@ -10,12 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from hashlib import blake2b
-
-import torch
+from typing import TYPE_CHECKING
 
 from swarm_node.wire.dtypes import tensor_bytes
 from swarm_node.wire.messages import WireDtype
 from swarm_node.wire.settings import PREFIX_KEY_BYTES, PREFIX_KEYS_MAX, PREFIX_TOKENS
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""What Prometheus reads at a node, and what the dashboard shows of it."""
+
+from __future__ import annotations
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from routing import Span
+from routing.errors import SwarmError
+from swarm_node import AutoSwarmModelForCausalLM
+from swarm_node.local_swarm import LocalSwarm
+from swarm_node.program import Program
+from tests.swarm.runs import OPTIONS, generated, prompt_of
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def watched(path: Path, warm_node: Program) -> Iterator[tuple[LocalSwarm, int]]:
+    """A node of all blocks, and the port of its metrics."""
+    port = free_port()
+    with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
+        swarm.start([Span(0, 4)], ("--metrics-port", str(port)))
+        yield swarm, port
+
+
+def scrape(port: int) -> dict[str, float]:
+    """Each sample by its name and its labels, as Prometheus writes them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        text = answer.read().decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {sample.name + "".join(f"|{value}" for value in sample.labels.values()): sample.value for sample in samples}
+
+
+def test_metrics_count_what_a_client_has_the_node_do(watched: tuple[LocalSwarm, int], path: Path) -> None:
+    swarm, port = watched
+    before = scrape(port)
+    assert before["swarm_node_state|online"] == 1
+    assert before["swarm_node_blocks"] == 4
+    assert before["swarm_node_free_places"] == before["swarm_node_places"] > 0
+    with AutoSwarmModelForCausalLM.from_pretrained(
+        str(path), initial_peers=[swarm.address], dtype="float32", speculate=False
+    ) as model:
+        generated(model, prompt_of(40), 8)
+        generated(model, prompt_of(30), 4)
+    after = scrape(port)
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    assert grown["swarm_node_tokens_total|prefill"] == 70
+    assert grown["swarm_node_tokens_total|decode"] == 7 + 3  # the last one is not sent
+    assert grown["swarm_node_steps_total|prefill"] == 2
+    assert grown["swarm_node_batch_seconds_count|decode"] == 10
+    assert grown["swarm_node_batch_seconds_sum|decode"] > 0
+    assert grown["swarm_node_batch_steps_count"] == 12
+    assert after["process_resident_memory_bytes"] > 0
+
+
+def test_a_scrape_finds_nothing_beside_the_metrics(watched: tuple[LocalSwarm, int]) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{watched[1]}/", timeout=5)
+
+
+def test_a_node_says_at_once_that_its_metrics_port_is_taken(path: Path, warm_node: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
+        port = other.getsockname()[1]
+        with pytest.raises(SwarmError, match=rf"port {port} is used by another program.*--metrics-port"):
+            swarm.start([Span(0, 4)], ("--metrics-port", str(port)))
