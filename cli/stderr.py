@@ -50,7 +50,7 @@ def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
             _drop_output()
             if cause.errno == errno.EPIPE:
                 raise typer.Exit(128 + signal.SIGPIPE) from None  # whoever read has seen enough, as head has
-            _fail(f"the output cannot be written: {cause.strerror}; make room, or send it elsewhere", 1)
+            fail(f"the output cannot be written: {cause.strerror}; make room, or send it elsewhere", 1)
         if log_json and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
             log.exception("%s", cause, exc_info=cause if debug or not isinstance(cause, SwarmError) else None)
             raise typer.Exit(cause.exit_code if isinstance(cause, SwarmError) else 1) from None
@@ -67,8 +67,13 @@ def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the command with one line on standard error."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    complain(message)
     raise typer.Exit(exit_code) from None
+
+
+def complain(error: object) -> None:
+    """Show an error in one line, which does not end the command."""
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
 
 
 def tell(line: str) -> None:
@@ -100,24 +105,10 @@ def _configure_logging(debug: bool, log_json: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def complain(error: SwarmError) -> None:
-    """Show an error that does not end the command."""
-    print(_line(error), file=sys.stderr)
-
-
 def _drop_output() -> None:
     """Python writes what is left at its end: let nothing come of it."""
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
-
-
-def _line(message: object) -> str:
-    return "error: " + " ".join(str(message).split())
-
-
-def _fail(message: str, exit_code: int) -> NoReturn:
-    print(_line(message), file=sys.stderr)
-    raise typer.Exit(exit_code) from None
 
 
 def _console() -> Console:
