@@ -15,11 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from routing.errors import UsageError
 from swarm_node.text.lark import LarkText
 from swarm_node.text.parsing.calls import schemas
-from swarm_node.text.parsing.forms import answer_form, call_form
+from swarm_node.text.parsing.ways import HARMONY, HARMONY_CONTENT, CallForm, is_harmony, thought_of, way_of
 from swarm_node.text.pieces import special_tokens
 from swarm_node.text.settings import DEEPEST_SCHEMA, LONGEST_REASON, LONGEST_SCHEMA, MOST_GRAMMARS, MOST_VOCABULARIES
 
-if TYPE_CHECKING:  # whoever only reads text need not wait for torch
+if TYPE_CHECKING:
     import torch
 
 
@@ -56,19 +56,18 @@ def grammar_of(
     for schema in names.values():
         _check(schema)
     lark = LarkText({name: id for id, name in special_tokens(tokenizer).items()})
-    form = answer_form(tokenizer, model_type, prompt_text)
-    choices = []
     if must_call:
         objects = {name: _closed(schema) for name, schema in names.items()}
-        one = tool_choice != "required"
-        choices.append(lark.calls(call_form(tokenizer, model_type), objects, one=one))
-    elif content is not None:
-        choices.append(f"{lark.literal(form.content)} {lark.json(content)}")
+        answer = lark.calls(_form(tokenizer, model_type, tools), objects, one=tool_choice != "required")
+    else:
+        begin = HARMONY_CONTENT if is_harmony(tokenizer, model_type) else ""
+        answer = f"{lark.literal(begin)} {lark.json(content or {})}"
+    whole = lark.whole(thought_of(tokenizer, model_type, prompt_text), answer)
     try:
         words = _vocabulary(tokenizer, max(vocabulary, len(tokenizer)), tuple(ends))
     except ValueError as error:
         raise UsageError("this model's tokenizer is of a kind that cannot hold an answer to a schema") from error
-    return Grammar(_compiled(words, lark.whole(form, choices)), ends)
+    return Grammar(_compiled(words, whole), ends)
 
 
 class Grammar:
@@ -100,11 +99,13 @@ class GrammarProcessor:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """``input_ids`` [1, length] with the prompt; ``scores`` [1, vocabulary], of which it makes others."""
+        import torch  # it is there by now, and whoever only reads text need not wait for it
+
         self._follow(input_ids[0, self._prompt_tokens :].tolist())
-        allowed = scores.new_tensor(self._allowed(scores.shape[-1])).bool()
-        held = scores.masked_fill(~allowed, -float("inf"))
-        if held.isinf().all():
-            held = scores.new_zeros(scores.shape).masked_fill(~allowed, -float("inf"))
+        ruled_out = torch.from_numpy(~self._allowed(scores.shape[-1])).to(scores.device)
+        held = scores.masked_fill(ruled_out, -torch.inf)
+        if held.max() == -torch.inf:
+            held = torch.zeros_like(scores).masked_fill(ruled_out, -torch.inf)
         return held
 
     def _follow(self, text: list[int]) -> None:
@@ -119,10 +120,10 @@ class GrammarProcessor:
         self._text = text
 
     def _allowed(self, vocabulary: int) -> np.ndarray:
-        """1 for each token that may come next, else 0. After the end, or a token that nobody may write: only ends."""
-        allowed = np.zeros(vocabulary, dtype=np.uint8)
+        """Which tokens may come next. After the end, or after a token that nobody may write: only ends."""
+        allowed = np.zeros(vocabulary, dtype=np.bool_)
         if self._broken or self._matcher.is_stopped():
-            allowed[self._ends[self._ends < vocabulary]] = 1
+            allowed[self._ends[self._ends < vocabulary]] = True
             return allowed
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         mask = np.unpackbits(bits, bitorder="little")[:vocabulary]
@@ -147,6 +148,15 @@ def _content_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, A
     return schema
 
 
+def _form(tokenizer: PreTrainedTokenizerBase, model_type: str, tools: Sequence[Mapping[str, Any]]) -> CallForm:
+    if is_harmony(tokenizer, model_type):
+        return HARMONY
+    way = way_of(tokenizer, tools)
+    if way is None:
+        raise UsageError("this model's chat template shows no way to call functions; leave tool_choice at auto")
+    return way.form
+
+
 def _closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Of a function's arguments: those that it has, and no others unless it says so."""
     if schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "patternProperties"}:
@@ -161,8 +171,12 @@ def _check(schema: Mapping[str, Any]) -> None:
         level = [inner for one in level for inner in _inside(one)]
     if level:
         raise UsageError(f"a JSON schema is deeper than {DEEPEST_SCHEMA} levels; make it flatter, with $defs")
-    if len(json.dumps(schema)) > LONGEST_SCHEMA:
-        raise UsageError(f"a JSON schema is longer than {LONGEST_SCHEMA} characters; make it smaller")
+    try:
+        length = len(json.dumps(schema, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        raise UsageError("a JSON schema holds half a character (a lone surrogate); send it as UTF-8") from None
+    if length > LONGEST_SCHEMA:
+        raise UsageError(f"a JSON schema is longer than {LONGEST_SCHEMA} bytes; make it smaller")
 
 
 def _inside(value: Any) -> Sequence[Any]:

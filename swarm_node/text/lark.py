@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from swarm_node.text.parsing.forms import AnswerForm, CallForm
+from swarm_node.text.parsing.tagged import Thought
+from swarm_node.text.parsing.ways import CallForm
 from swarm_node.text.settings import LONGEST_SPACE
 
 _TEXT = r"/(.|\n)*/"
@@ -23,14 +24,12 @@ class LarkText:
         self._pattern = re.compile("(" + "|".join(names) + ")") if names else None
         self._rules: list[str] = []
 
-    def whole(self, form: AnswerForm, choices: Sequence[str]) -> str:
-        """The grammar of a thought, if the model thinks, and then one of ``choices``."""
-        start = f"({' | '.join(choices)})"
-        if form.thought is not None:
-            opens, closes = form.thought
-            thought = self._until(closes) + f" /\\s{{0,{LONGEST_SPACE}}}/"
-            start = f"{thought} {start}" if form.thinking else f"({self.literal(opens)} {thought})? {start}"
-        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules])
+    def whole(self, thought: Thought | None, answer: str) -> str:
+        """The grammar of a thought, if the model thinks, and then ``answer``."""
+        if thought is not None:
+            rest = self._until(thought.closes) + f" /\\s{{0,{LONGEST_SPACE}}}/"
+            answer = f"{rest} {answer}" if thought.begun else f"({self.literal(thought.opens)} {rest})? {answer}"
+        return "\n".join(["%llguidance {}", f"start: {answer}", *self._rules])
 
     def literal(self, text: str) -> str:
         """Exactly ``text``, its control tokens as tokens."""

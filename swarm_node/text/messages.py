@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,16 @@ def fold_system(messages: Sequence[Message]) -> list[Message]:
     return rest
 
 
+def with_short_ids(messages: Sequence[Message]) -> list[Message]:
+    """Calls' ids as nine letters or digits, which is all that Mistral's templates take."""
+    changed = []
+    for message in messages:
+        if "tool_calls" in message:
+            message = {**message, "tool_calls": [_with_short_id(call) for call in message["tool_calls"]]}
+        changed.append(_with_short_id(message, "tool_call_id"))
+    return changed
+
+
 def with_json_arguments(messages: Sequence[Message]) -> list[Message]:
     """Calls' arguments as JSON text."""
     changed = []
@@ -93,6 +104,13 @@ def _call(call: Any) -> dict[str, Any]:
             read = None
         arguments = read if isinstance(read, dict) else arguments
     return {**call, "type": "function", "function": {**function, "arguments": arguments}}
+
+
+def _with_short_id(named: dict[str, Any], key: str = "id") -> dict[str, Any]:
+    name = named.get(key)
+    if not isinstance(name, str) or (len(name) == 9 and name.isalnum()):
+        return named
+    return {**named, key: hashlib.sha256(name.encode()).hexdigest()[:9]}
 
 
 def _with_json_arguments(call: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from routing.errors import UsageError
-from swarm_node.text.messages import Message, fold_system, plain_messages, with_json_arguments, with_text_parts
+from swarm_node.text.messages import (
+    Message,
+    fold_system,
+    plain_messages,
+    with_json_arguments,
+    with_short_ids,
+    with_text_parts,
+)
 from swarm_node.text.settings import LONGEST_REASON
 
 _OWN_ARGUMENTS = frozenset(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters)
@@ -43,7 +50,9 @@ def chat_prompt(
     template, ``reasoning_effort`` for example. Raises UsageError if there is no template, or it refuses.
     """
     text = chat_text(tokenizer, messages, tools, template=template)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not _is_utf8(text):
+        raise UsageError("the messages hold half a character (a lone surrogate); send them as UTF-8")
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     if not ids:
         raise UsageError("the model's chat template makes an empty prompt of these messages; use completions instead")
     return ids
@@ -63,6 +72,8 @@ def chat_text(
     if own := sorted(variables.keys() & (_OWN_ARGUMENTS | set(tokenizer.special_tokens_map))):
         raise UsageError(f"{own[0]} is no variable of a chat template; leave it out of chat_template_kwargs")
     plain = plain_messages(messages, knows_developers="developer" in source)
+    if "length != 9" in source:
+        plain = with_short_ids(plain)
     first: str | None = None
     refusal: Exception | None = None
     # Templates differ in what they take; the first form that shows all of the chat is the one that is meant.
@@ -112,6 +123,14 @@ def _render(
         **variables,
     )
     return text
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shows(text: str, messages: Sequence[Message]) -> bool:

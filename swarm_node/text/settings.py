@@ -11,7 +11,7 @@ LONGEST_REASON = 300
 DEEPEST_SCHEMA = 64
 """Levels of a JSON schema; those that people write have ten."""
 LONGEST_SCHEMA = 100_000
-"""Characters of a JSON schema; such a one takes some seconds to compile."""
+"""Bytes of a JSON schema; such a one takes some seconds to compile."""
 LONGEST_SPACE = 4
 """Characters between a thought and what it was about; models write two new lines at most."""
 MOST_GRAMMARS = 64

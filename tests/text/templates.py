@@ -19,6 +19,8 @@ GLM = CHATML + "{# <tool_call> <arg_key> </think> #}"
 MISTRAL = CHATML + "{# [TOOL_CALLS] [THINK] [/THINK] #}"
 DEEPSEEK = CHATML + "{# <｜tool▁call▁begin｜> </think> #}"
 LLAMA = CHATML + "{# <|python_tag|> #}"
+KIMI = CHATML + "{# <|tool_call_begin|> #}"
+PHI = CHATML + "{# <|tool_call|> #}"
 HARMONY = CHATML + "{# <|channel|>analysis #}"
 RESPONSE = {
     "start_anchor": "<|im_start|>assistant\n",
@@ -46,6 +48,11 @@ CONTROL = [
     "<|return|>",
     "<|constrain|>",
     "<|python_tag|>",
+    "<|tool_call|>",
+    "<|/tool_call|>",
+    "<|tool_call_begin|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
     "[TOOL_CALLS]",
     "[ARGS]",
     "<｜tool▁calls▁begin｜>",

@@ -46,6 +46,9 @@ KINDS = {
     "DeepSeek R1": templates.CHATML + "{# <｜tool▁call▁begin｜> ```json #}",
     "DeepSeek V3.1": templates.CHATML + "{# <｜tool▁call▁begin｜> #}",
     "Llama 3": templates.LLAMA,
+    "Kimi": templates.CHATML + "{# <|tool_call_begin|> #}",
+    "Phi": templates.CHATML + "{# <|tool_call|> #}",
+    "Nemotron": templates.CHATML + "{# <TOOLCALL> #}",
     "gpt-oss": templates.HARMONY,
 }
 
@@ -220,10 +223,14 @@ def deep(levels: int) -> dict[str, Any]:
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "("}}}}, "unclosed group"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": deep(5000)}}}, "deeper than"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"a": "b" * 200_000}}}}, "longer than"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"const": "\ud800"}}}},
+            "half a character",
+        ),
         ({"tools": [{"type": "function"}], "tool_choice": "required"}, "each of tools needs"),
         ({"tools": TOOLS, "tool_choice": "function:other"}, "none of the tools"),
         ({"tool_choice": "required"}, "there are no tools"),
-        ({"tools": TOOLS, "tool_choice": "required"}, "no chat template"),
+        ({"tools": TOOLS, "tool_choice": "required"}, "no way to call functions"),
     ],
 )
 def test_what_no_grammar_can_be_made_of_is_one_clear_line(options: dict[str, Any], says: str) -> None:
@@ -235,3 +242,9 @@ def test_what_no_grammar_can_be_made_of_is_one_clear_line(options: dict[str, Any
 def test_a_model_that_is_not_known_to_call_cannot_be_made_to() -> None:
     with pytest.raises(UsageError, match="no way to call functions"):
         grammar(templates.tokenizer_with(templates.CHATML), tools=TOOLS, tool_choice="required")
+
+
+@pytest.mark.parametrize("vocabulary", [vocabularies.metaspace, vocabularies.word_piece, vocabularies.word_ends])
+def test_a_tokenizer_that_cannot_be_held_is_one_clear_line(vocabulary: Any) -> None:
+    with pytest.raises(UsageError, match="tokenizer is of a kind"):
+        grammar(vocabulary(), response_format=FORMAT)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -111,6 +111,22 @@ ANSWERS: dict[str, tuple[str, str, str, str, list[Any]]] = {
         "",
         CALLED,
     ),
+    "Kimi": (
+        templates.KIMI,
+        "I look.<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>"
+        '{"city": "Köln", "days": 2}<|tool_call_end|><|tool_call_begin|>functions.time:1'
+        "<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+        "",
+        "I look.",
+        CALLED,
+    ),
+    "Phi and Granite": (
+        templates.PHI,
+        f"I look.<|tool_call|>[{WEATHER}, {TIME}]<|/tool_call|>",
+        "",
+        "I look.",
+        CALLED,
+    ),
     "gpt-oss": (
         templates.HARMONY,
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|>"
@@ -186,6 +202,7 @@ def test_reasoning_content_and_calls_come_apart(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_parts_do_not_depend_on_how_the_answer_was_cut(kind: str, data: st.DataObject) -> None:
     answers = [ANSWERS[kind][1], BROKEN.get(kind, ""), "Just text.\n", "<think>x</think> [TOOL_CALLS] {", '{"a": 1}']
@@ -234,6 +251,40 @@ def test_reasoning_that_the_prompt_forbade_is_none() -> None:
 
 def test_an_answer_that_ends_within_reasoning_is_reasoning() -> None:
     assert parts(parse(parser_of("GLM"), ["<think>I wonder"])) == ("I wonder", "", [])
+
+
+@pytest.mark.parametrize(
+    ("written", "types", "read"),
+    [
+        ("2", "string", "2"),
+        ("2", "integer", 2),
+        ("2", ["string", "null"], "2"),
+        ("null", ["string", "null"], None),
+        ("True", "boolean", True),
+        ('["a"]', "array", ["a"]),
+        ("two\nlines", None, "two\nlines"),
+        ("NaN", "number", "NaN"),
+    ],
+)
+def test_arguments_without_quotes_have_the_type_that_the_tool_asks_for(written: str, types: Any, read: Any) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": types} if types else {}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    answer = f"<tool_call><function=f><parameter=x>\n{written}\n</parameter></function></tool_call>"
+    assert parts(parse(parser_of("Qwen3-Coder", tools=tools), [answer]))[2] == [("f", {"x": read})]
+
+
+@pytest.mark.parametrize("call", ['{"name": "f", "arguments": {"x": NaN}}', '{"name": "f\\n", "arguments": {}}', "7"])
+def test_what_others_could_not_read_is_no_call(call: str) -> None:
+    assert parts(parse(parser_of("Hermes and Qwen"), [f"<tool_call>{call}</tool_call>"]))[1:] == (
+        f"<tool_call>{call}</tool_call>",
+        [],
+    )
+
+
+def test_half_a_character_in_a_call_can_be_sent() -> None:
+    answer = '<tool_call>{"name": "f", "arguments": {"x": "\\ud800"}}</tool_call>'
+    arguments = [d.text for d in parse(parser_of("Hermes and Qwen"), [answer]) if isinstance(d, ToolCallArguments)]
+    assert arguments[0].encode() == b'{"x": "\\ud800"}'
 
 
 def test_a_json_answer_is_no_call_of_a_function_that_there_is_not() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -20,6 +20,7 @@ ALL = [
     vocabularies.metaspace,
     vocabularies.word_piece,
     vocabularies.word_ends,
+    vocabularies.slow,
 ]
 WITHOUT_BYTES = [vocabularies.metaspace, vocabularies.word_piece, vocabularies.word_ends]
 SCRIPTS = 'ひらがなで書く。 สวัสดีครับ https://example.org/a?b=c {"a": [1, 2]} 👩‍👩‍👧 don\'t stop .'
@@ -32,6 +33,7 @@ def pieces_of(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], skip: bool
 
 @pytest.mark.parametrize("vocabulary", ALL)
 @pytest.mark.parametrize("skip", [True, False])
+@settings(max_examples=40)
 @given(text=st.text(max_size=40) | st.sampled_from([SCRIPTS, vocabularies.TEXT]))
 @example(text="<s> leading space</s>  . ' x")
 def test_the_pieces_are_the_text_that_the_tokenizer_decodes(vocabulary: Vocabulary, skip: bool, text: str) -> None:
@@ -42,6 +44,7 @@ def test_the_pieces_are_the_text_that_the_tokenizer_decodes(vocabulary: Vocabula
 
 @pytest.mark.parametrize("vocabulary", [vocabularies.demo, vocabularies.byte_level, *WITHOUT_BYTES])
 @pytest.mark.parametrize("skip", [True, False])
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_model_may_write_any_tokens_in_any_order(vocabulary: Vocabulary, skip: bool, data: st.DataObject) -> None:
     tokenizer = vocabulary()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 DEMO = Path(__file__).parents[2] / "swarm_node" / "demo_model"
 TEXT = "The quick brown fox isn't here. Don't ask, he said! Wo ist der Fuchs? \n\n def fox(): return 'fox'"
@@ -76,6 +76,12 @@ def word_ends() -> PreTrainedTokenizerFast:
         [TEXT], trainers.BpeTrainer(vocab_size=120, end_of_word_suffix="</w>", special_tokens=["<unk>"])
     )
     return _whole(tokenizer)
+
+
+@cache
+def slow() -> ByT5Tokenizer:
+    """One that is written in Python."""
+    return ByT5Tokenizer()
 
 
 def _whole(tokenizer: Tokenizer, clean_up_tokenization_spaces: bool = False) -> PreTrainedTokenizerFast:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from routing.errors import UsageError
 
@@ -31,7 +31,7 @@ def schemas(tools: Sequence[Mapping[str, Any]]) -> Tools:
     for tool in tools:
         function = tool.get("function") if isinstance(tool, Mapping) else None
         name = function.get("name") if isinstance(function, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(function, Mapping) or not _is_name(name):
             raise UsageError(
                 'each of tools needs {"type": "function", "function": {"name": …, "parameters": …}} '
                 "with a name of letters, digits, _, - and ."
@@ -46,12 +46,11 @@ def schemas(tools: Sequence[Mapping[str, Any]]) -> Tools:
 
 def read_json(body: str, tools: Tools) -> list[Call] | None:
     """``{"name": …, "arguments": …}``, or ``parameters``; one, or many in a list or one after the other."""
-    decoder = json.JSONDecoder()
     found: list[Any] = []
     at = 0
     while (at := _next(body, at)) < len(body):
         try:
-            value, at = decoder.raw_decode(body, at)
+            value, at = _DECODER.raw_decode(body, at)
         except (ValueError, RecursionError):
             return None
         found.extend(value if isinstance(value, list) else [value])
@@ -92,6 +91,13 @@ def read_deepseek(body: str, tools: Tools) -> list[Call] | None:
     return _with(name, fenced[1] if fenced else rest) if rest else None
 
 
+def read_kimi(body: str, tools: Tools) -> list[Call] | None:
+    """``functions.name:0<|tool_call_argument_begin|>{…}``."""
+    name, mark, arguments = body.partition("<|tool_call_argument_begin|>")
+    name = re.sub(r":\d+\s*$", "", name).strip().removeprefix("functions.")
+    return _with(name, arguments) if mark else None
+
+
 def read_qwen_coder(body: str, tools: Tools) -> list[Call] | None:
     """``<function=name>`` with ``<parameter=key>`` for each argument."""
     whole = re.fullmatch(r"\s*<function=([^<>\s]+)>(.*?)(?:</function>)?\s*", body, re.DOTALL)
@@ -115,9 +121,23 @@ def arguments_of(text: str) -> str | None:
     if not text.strip():
         return "{}"
     try:
-        return text.strip() if isinstance(json.loads(text), dict) else None
+        return text.strip() if isinstance(_DECODER.decode(text), dict) else None
     except (ValueError, RecursionError):
         return None
+
+
+def _is_name(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    # Half a character, written as an escape, cannot leave this process otherwise.
+    return text if text.isprintable() else json.dumps(value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _next(body: str, at: int) -> int:
@@ -128,13 +148,13 @@ def _next(body: str, at: int) -> int:
 def _call(value: Any) -> Call | None:
     if isinstance(value, dict) and isinstance(value.get("function"), dict):
         value = value["function"]
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"]:
+    if not isinstance(value, dict) or not _is_name(value.get("name")):
         return None
     arguments = value.get("arguments", value.get("parameters"))
     if isinstance(arguments, str):
         text = arguments_of(arguments)
     elif arguments is None or isinstance(arguments, dict):
-        text = json.dumps(arguments or {}, ensure_ascii=False)
+        text = _json(arguments or {})
     else:
         text = None
     return Call(value["name"], text) if text is not None else None
@@ -142,7 +162,7 @@ def _call(value: Any) -> Call | None:
 
 def _with(name: str, arguments: str) -> list[Call] | None:
     text = arguments_of(arguments)
-    return [Call(name.strip(), text)] if text is not None and re.fullmatch(r"\s*[^\s<>{}]+\s*", name) else None
+    return [Call(name.strip(), text)] if text is not None and _is_name(name.strip()) else None
 
 
 def _with_pairs(name: str, body: str, pattern: str, tools: Tools) -> list[Call] | None:
@@ -151,14 +171,19 @@ def _with_pairs(name: str, body: str, pattern: str, tools: Tools) -> list[Call] 
     properties = tools.get(name, {}).get("properties") or {}
     pairs = re.findall(pattern, body, re.DOTALL)
     arguments = {key.strip(): _value(text, properties.get(key.strip())) for key, text in pairs}
-    return [Call(name, json.dumps(arguments, ensure_ascii=False))]
+    return [Call(name, _json(arguments))] if _is_name(name) else None
 
 
 def _value(text: str, schema: Any) -> Any:
     """An argument that a model wrote without quotes, by the type that is asked for."""
-    if isinstance(schema, Mapping) and schema.get("type") == "string":
+    types = schema.get("type") if isinstance(schema, Mapping) else None
+    if types == "string" or (isinstance(types, list) and "string" in types and text.strip() != "null"):
         return text
     try:
-        return json.loads(text.strip())
+        return _DECODER.decode(text.strip())
     except (ValueError, RecursionError):
         return {"True": True, "False": False, "None": None}.get(text.strip(), text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+"""NaN and Infinity, which Python's takes, nobody else could read."""

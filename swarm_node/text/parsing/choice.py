@@ -1,4 +1,4 @@
-"""Which way a model writes its calls and its reasoning: told by its chat template."""
+"""The parser that fits a model."""
 
 from __future__ import annotations
 
@@ -8,50 +8,13 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
-from routing.errors import UsageError
 from swarm_node.text.deltas import Delta
-from swarm_node.text.parsing import calls, harmony
-from swarm_node.text.parsing.harmony import HarmonyParser
-from swarm_node.text.parsing.tagged import Marks, TaggedParser
+from swarm_node.text.parsing.calls import schemas
+from swarm_node.text.parsing.harmony import MARKS, HarmonyParser
+from swarm_node.text.parsing.tagged import TaggedParser
 from swarm_node.text.parsing.templated import UNREADABLE, TemplatedParser
+from swarm_node.text.parsing.ways import is_harmony, thought_of, way_of
 from swarm_node.text.pieces import special_tokens
-from swarm_node.text.prompt import template_source
-
-HERMES = Marks("<tool_call>", "</tool_call>", calls.read_json)
-QWEN_CODER = Marks("<tool_call>", "</tool_call>", calls.read_qwen_coder)
-GLM_PAIRS = ("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")
-GLM = Marks("<tool_call>", "</tool_call>", calls.read_glm, inside=GLM_PAIRS)
-MISTRAL = Marks("[TOOL_CALLS]", None, calls.read_mistral, inside=("[ARGS]", "[CALL_ID]"))
-DEEPSEEK = Marks(
-    "<｜tool▁call▁begin｜>",
-    "<｜tool▁call▁end｜>",
-    calls.read_deepseek,
-    around=("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"),
-    inside=("<｜tool▁sep｜>",),
-)
-LLAMA = Marks(
-    "<|python_tag|>",
-    None,
-    calls.read_json,
-    bare=('{"name"', '{"type":"function"', '[{"name"'),
-    read_bare=calls.read_known_json,
-)
-WAYS: tuple[tuple[re.Pattern[str], Marks], ...] = (
-    (re.compile("<arg_key>"), GLM),
-    (re.compile("<function="), QWEN_CODER),
-    (re.compile("<tool_call>"), HERMES),
-    (re.compile("tool▁call▁begin"), DEEPSEEK),
-    (re.compile(r"\[TOOL_CALLS\]"), MISTRAL),
-    (re.compile(r"<\|python_tag\|>|<\|start_header_id\|>"), LLAMA),
-)
-"""The first whose pattern is in the chat template."""
-THINKING = (
-    ("<think>", "</think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<seed:think>", "</seed:think>"),
-    ("◁think▷", "◁/think▷"),
-)
-"""The first whose end is in the chat template."""
 
 
 class AnswerParser(Protocol):
@@ -85,32 +48,13 @@ def answer_parser(
             return TemplatedParser(tokenizer, tools=tools, prompt_text=prompt_text, hidden=keep)
         except UNREADABLE:  # it is the model's own file, and there are other ways
             pass
-    known = calls.schemas(tools)
+    known = schemas(tools)
     if is_harmony(tokenizer, model_type):
-        return HarmonyParser(prompt_text=prompt_text, tools=known)
-    marks = way_of(tokenizer, tools) if tools else None
-    source = _source(tokenizer, tools)
-    thinking = next((pair for pair in THINKING if pair[1] in source), None)
-    keep = names & {*(marks.all() if marks else ()), *(thinking or ())}
-    return TaggedParser(marks, thinking, tools=known, prompt_text=prompt_text, hidden=keep)
-
-
-def way_of(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, Any]]) -> Marks | None:
-    """How the model writes calls; None if nothing tells, or if it is gpt-oss's way."""
-    source = _source(tokenizer, tools)
-    return next((marks for pattern, marks in WAYS if pattern.search(source)), None)
-
-
-def is_harmony(tokenizer: PreTrainedTokenizerBase, model_type: str) -> bool:
-    """Whether the model writes messages on channels."""
-    return model_type == "gpt_oss" or harmony.CHANNEL + "analysis" in _source(tokenizer, ())
-
-
-def _source(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, Any]]) -> str:
-    try:
-        return template_source(tokenizer, tools)
-    except UsageError:
-        return ""
+        return HarmonyParser(prompt_text=prompt_text, tools=known, keep=names & MARKS)
+    way = way_of(tokenizer, tools) if tools else None
+    thought = thought_of(tokenizer, model_type, prompt_text)
+    marks = {*(way.marks.all() if way else ()), *((thought.opens, thought.closes) if thought else ())}
+    return TaggedParser(way.marks if way else None, thought, tools=known, hidden=names & marks)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -17,9 +17,8 @@ MARKS = frozenset({CHANNEL, CONSTRAIN, MESSAGE, *_ENDS})
 class HarmonyParser:
     """Parser of one answer: a header up to ``<|message|>``, a body up to ``<|end|>`` or its like, and again."""
 
-    keep = MARKS
-
-    def __init__(self, *, prompt_text: str, tools: Tools) -> None:
+    def __init__(self, *, prompt_text: str, tools: Tools, keep: frozenset[str]) -> None:
+        self.keep = keep
         self._tools = tools
         self._parts = Parts(MARKS)
         self._buffer = ""

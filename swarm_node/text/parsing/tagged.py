@@ -34,6 +34,16 @@ class Marks:
         return {self.opens, *self.around, *self.inside, *([self.closes] if self.closes else [])}
 
 
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What stands around reasoning."""
+
+    opens: str
+    closes: str
+    begun: bool = False
+    """Whether the prompt has begun it."""
+
+
 class _State(Enum):
     BEGINNING = auto()
     """Nothing but space yet; reasoning or a bare call may follow."""
@@ -49,22 +59,20 @@ class TaggedParser:
     def __init__(
         self,
         calls: Marks | None,
-        thinking: tuple[str, str] | None,
+        thought: Thought | None,
         *,
         tools: Tools,
-        prompt_text: str,
         hidden: Collection[str],
     ) -> None:
-        """``thinking``: what opens and closes reasoning. ``hidden``: special tokens among the marks."""
+        """``hidden``: special tokens among the marks."""
         self._calls = calls
-        self._thinking = thinking
+        self._thought = thought
         self._tools = tools
         self.keep = frozenset(hidden)
         self._parts = Parts(hidden)
         self._buffer = ""
         self._body: list[str] = []
-        opened = thinking is not None and prompt_text.rstrip().endswith(thinking[0])
-        self._state = _State.REASONING if opened else _State.BEGINNING
+        self._state = _State.REASONING if thought is not None and thought.begun else _State.BEGINNING
 
     def push(self, text: str) -> list[Delta]:
         """The parts that are certain with ``text``."""
@@ -95,12 +103,12 @@ class TaggedParser:
 
     def _begin(self) -> bool:
         begun = self._buffer.lstrip()
-        if self._thinking is not None:
-            if begun.startswith(self._thinking[0]):
-                self._buffer = begun[len(self._thinking[0]) :]
+        if self._thought is not None:
+            if begun.startswith(self._thought.opens):
+                self._buffer = begun[len(self._thought.opens) :]
                 self._state = _State.REASONING
                 return True
-            if self._thinking[0].startswith(begun):
+            if self._thought.opens.startswith(begun):
                 return False
         if self._calls is not None and self._calls.bare:
             dense = "".join(begun.split())
@@ -114,7 +122,7 @@ class TaggedParser:
 
     def _watched(self) -> tuple[str, ...]:
         if self._state is _State.REASONING:
-            return (self._thinking[1],) if self._thinking is not None else ()
+            return (self._thought.closes,) if self._thought is not None else ()
         if self._calls is None or self._state is _State.BARE_CALL:
             return ()
         if self._state is _State.CALL:
@@ -123,7 +131,7 @@ class TaggedParser:
 
     def _meet(self, mark: str) -> None:
         if self._state is _State.REASONING:
-            self._thinking, self._state = None, _State.BEGINNING
+            self._thought, self._state = None, _State.BEGINNING
         elif self._state is _State.CALL:
             self._close_call(mark)
         elif self._calls is not None and mark == self._calls.opens:
