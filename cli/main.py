@@ -9,6 +9,7 @@ import typer
 
 from cli.chat import chat
 from cli.demo import demo
+from cli.doctor import doctor
 from cli.generate import generate
 from cli.node import node
 from cli.plan import plan
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (node, generate, chat, status, plan, simulate, demo):
+for command in (node, generate, chat, status, plan, simulate, demo, doctor):
     app.command()(command)
 
 

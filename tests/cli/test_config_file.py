@@ -35,8 +35,8 @@ def test_every_option_of_the_command_can_stand_in_the_file(file: Path) -> None:
     command_line = {"model", "blocks", "memory", "initial-peers", "new-swarm", "metrics-port", "log-json", "debug"}
     assert command_line <= options_of(node).keys()
     file.write_text(
-        'model = "some/model"\nblocks = "0:4"\nmemory = "6GiB"\ninitial-peers = ["{}"]\nport = 31337\n'
-        'identity = "~/key"\ndtype = "bfloat16"\nshare-prefixes = true\nthreads = 2\n'.format(NOBODY)
+        f'model = "some/model"\nblocks = "0:4"\nmemory = "6GiB"\ninitial-peers = ["{NOBODY}"]\nport = 31337\n'
+        'identity = "~/key"\ndtype = "bfloat16"\nshare-prefixes = true\nthreads = 2\n'
     )
     assert read_config(file, node, CHECKS) == {
         "model": "some/model", "blocks": "0:4", "memory": "6GiB", "initial_peers": [NOBODY], "port": 31337,
