@@ -28,7 +28,10 @@ def demo(
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))  # unwinds, and so ends the nodes
     with reported(debug):
-        from cli.generation import Sampling, check_length, encode, joined, run_generation
+        from cli.generation import joined, run_generation
+        from cli.prompt import check_length, encode
+        from cli.sampling import Sampling
+        from cli.screen import Screen
         from swarm_node.client import describe_route
         from swarm_node.local_swarm import LocalSwarm
         from swarm_node.model import ModelSource
@@ -37,7 +40,7 @@ def demo(
         source = ModelSource.open(path)
         if nodes > source.blocks:
             raise UsageError(f"the demo model has {source.blocks} blocks: at most {source.blocks} nodes can share them")
-        prompt_ids, tokenizer = encode(source, prompt, None)
+        prompt_ids, tokenizer = encode(source, prompt)
         check_length(source, len(prompt_ids), max_new_tokens)
         sampling = Sampling(max_new_tokens=max_new_tokens, do_sample=True, temperature=0.7, top_p=0.9, seed=1)
         with LocalSwarm(path, ("--threads", "1", "--dtype", "float32")) as swarm:
@@ -46,7 +49,9 @@ def demo(
                 print(f"  blocks {node.span}: process {node.process.pid} at {node.address}", file=sys.stderr)
             with joined(source, [swarm.address], "float32", timeout=30.0) as model:
                 print(f"\n{prompt}", end="", flush=True)
-                generated = run_generation(model, prompt_ids, tokenizer, sampling, show=True)
+                sampling.plant()
+                screen = Screen(tokenizer, show=True)
+                generated = run_generation(model, prompt_ids, tokenizer, sampling, screen)
             print(
                 f"\nroute: {describe_route(generated.route)}\n{len(generated.token_ids)} tokens, "
                 f"{generated.tokens_per_second:.1f} per second, first after {generated.first_token_seconds:.2f} s",

@@ -3,34 +3,93 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-import typer
+try:
+    from collections.abc import Sequence
+    from importlib.metadata import version
+    from typing import Annotated, Any
 
-from cli.chat import chat
-from cli.demo import demo
-from cli.doctor import doctor
-from cli.generate import generate
-from cli.node import node
-from cli.plan import plan
-from cli.simulate import simulate
-from cli.status import status
+    import typer
+    from typer.core import TyperGroup
+
+    from cli.chat import chat
+    from cli.demo import demo
+    from cli.doctor import doctor
+    from cli.generate import generate
+    from cli.node import node
+    from cli.plan import plan
+    from cli.serve import serve
+    from cli.simulate import simulate
+    from cli.status import status
+except KeyboardInterrupt:  # Ctrl-C while Python still reads its files is no defect to trace
+    sys.exit(130)
+
+_Mistake: Any = typer.BadParameter.__base__
+"""What typer raises for whatever was typed wrong; it tells only some of its subclasses."""
+
+
+class Commands(TyperGroup):
+    """Says in one line what was typed wrong."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """typer's hook: run what was typed, and end the process unless ``standalone_mode`` is false."""
+        try:
+            outcome = super().main(*args, standalone_mode=False, **extra)
+        except _Mistake as mistake:
+            if not standalone_mode:
+                raise
+            print(_complaint(mistake), file=sys.stderr)
+            sys.exit(mistake.exit_code)
+        if standalone_mode:
+            sys.exit(outcome or 0)
+        return outcome
+
+
+def _complaint(mistake: Any) -> str:
+    message: str = mistake.format_message()
+    if "\n" in message or mistake.ctx is None:  # nothing was typed: the help
+        return message
+    dashed = message.startswith("No such option") and any(
+        parameter.param_type_name == "argument" for parameter in mistake.ctx.command.params
+    )
+    hint = "put -- before a text that begins with a dash" if dashed else f"see {mistake.ctx.command_path} --help"
+    return f"error: {message.removesuffix('.')}; {hint}"
+
 
 app = typer.Typer(
     name="swarm",
-    help="Run a language model on a swarm of machines: each node serves some of its blocks.",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (node, generate, chat, status, plan, simulate, demo, doctor):
+for command in (node, generate, chat, serve, status, plan, simulate, demo, doctor):
     app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"swarm-node {version('swarm-node')}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Run a language model on a swarm of machines: each node serves some of its blocks."""
 
 
 def main() -> None:
     """Entry point of the ``swarm`` script."""
-    app(args=spread_peers(sys.argv[1:]))
+    try:
+        app(args=spread_peers(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def spread_peers(arguments: Sequence[str]) -> list[str]:

@@ -97,6 +97,8 @@ def node(
         peers = options.peers_of(initial_peers)
         if not peers and not new_swarm:
             raise UsageError("give --initial-peers ADDRESS to join a swarm, or --new-swarm to start one")
+        if peers and new_swarm:
+            raise UsageError("--new-swarm joins nobody; leave it out, or --initial-peers and SWARM_INITIAL_PEERS")
 
         with show_node(log_json) as show:  # before what takes seconds, so that something is to be seen
             # hivemind and transformers take from it what averaging and training call: 33 MiB, 0.2 s

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from enum import StrEnum
 from typing import Annotated
 
@@ -34,6 +36,24 @@ class QuantName(StrEnum):
 
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Directory of a model, or its Hub id.", envvar="SWARM_MODEL")]
+ModelOrOnly = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Directory of a model, or its Hub id; default: the only one that the swarm has.",
+        envvar="SWARM_MODEL",
+    ),
+]
+ModelOrAll = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name, fingerprint or directory of a model; default: all that the swarm has.",
+        envvar="SWARM_MODEL",
+    ),
+]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")]
 InitialPeers = Annotated[
     list[str] | None,
@@ -56,14 +76,56 @@ DraftModel = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where this side of the model is computed: cpu, cuda, cuda:1 … or auto.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for computing; default: all cores.")]
-Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for missing blocks or a free place.")]
+MOST_THREADS = max(256, os.cpu_count() or 1)
+"""More is a slip of the finger, and some systems start no more."""
+
+MOST_BEAMS = 64
+"""Each is a session of its own at every hop."""
+
+TEMPERATURES = (1e-6, 1e6)
+"""Beyond them a score is divided to infinity, or to nothing."""
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("give a number that has an end.")
+    return value
+
+
+def _temperature(value: float | None) -> float | None:
+    least, most = TEMPERATURES
+    if value is None or value == 0 or least <= value <= most:
+        return value
+    raise typer.BadParameter(f"give 0, or a number from {least:g} to {most:g}.")
+
+
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads for computing; default: all cores.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=0, callback=_finite, help="Seconds to wait for missing blocks or a free place.")
+]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Temperature = Annotated[
-    float | None, typer.Option(min=0.0, help="Higher is more varied; implies sampling. 0 takes the likeliest.")
+    float | None,
+    typer.Option(callback=_temperature, help="Higher is more varied; implies sampling. 0 takes the likeliest."),
 ]
-TopP = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest that sum to this.")]
-Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.")]
+TopP = Annotated[
+    float | None, typer.Option(min=0.0, max=1.0, callback=_finite, help="Draw from the likeliest that sum to this.")
+]
+TopK = Annotated[int | None, typer.Option(min=0, help="Draw from so many likeliest tokens; 0: from all.")]
+MinP = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, callback=_finite, help="Draw from those this share as likely as the likeliest."),
+]
+RepetitionPenalty = Annotated[
+    float | None, typer.Option(min=0.01, callback=_finite, help="Above 1 discourages repeats.")
+]
+Stop = Annotated[
+    list[str] | None, typer.Option("--stop", metavar="TEXT", help="End the answer before this text. Several: repeat.")
+]
+System = Annotated[str | None, typer.Option(help="How the model should behave, for its chat template.")]
+Seed = Annotated[int | None, typer.Option(min=-1, max=2**64 - 1, help="Makes sampling repeatable; -1: not.")]
 Reserve = Annotated[
     int | None, typer.Option(help="Jobs every server keeps cache for in the plan; default: what answers soonest.")
 ]
@@ -78,6 +140,13 @@ Debug = Annotated[bool, typer.Option("--debug", help="Log everything and show tr
 def peers_of(given: list[str] | None) -> tuple[str, ...]:
     """The addresses of repeated and comma-separated --initial-peers."""
     return tuple(address for part in given or [] for address in part.split(",") if address)
+
+
+def stops_of(given: list[str] | None) -> tuple[str, ...]:
+    """The strings of repeated --stop. Raises UsageError for one without a character, which would end every answer."""
+    if given and not all(given):
+        raise UsageError("--stop needs a text of at least one character")
+    return tuple(given or ())
 
 
 def required_peers(given: list[str] | None) -> tuple[str, ...]:

@@ -1,137 +1,110 @@
-"""``swarm status``: which nodes serve which blocks."""
+"""``swarm status``: which models a swarm has, and which nodes serve which blocks of one."""
 
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import options
-from cli.stderr import reported, tell
-from swarm_node.settings import session_tokens
+from cli.stderr import reported
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from routing import NodeView, Snapshot
-    from swarm_node.model import ModelSource
+    from dht import Peer
+
+WATCH_SECONDS = 2.0
+"""Between two looks at a swarm that somebody watches; nodes announce what changes within a second or two."""
 
 
 def status(
-    model: options.Model,
+    model: options.ModelOrAll = None,
     initial_peers: options.InitialPeers = None,
     json_output: options.Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
     revision: options.Revision = None,
     debug: options.Debug = False,
 ) -> None:
-    """Show the coverage of every block, the nodes, and the room they have."""
+    """Show which models a swarm serves; with --model its coverage, its nodes, and the room they have."""
     with reported(debug):
         peers = options.required_peers(initial_peers)
 
         import trio
 
-        from swarm_node.model import ModelSource
-
-        source = ModelSource.open(model, revision)
-        trio.run(_show, source, peers, json_output, watch)
+        trio.run(_status, model, revision, peers, json_output, watch)
 
 
-async def _show(source: ModelSource, peers: tuple[str, ...], json_output: bool, watch: bool) -> None:
+async def _status(
+    model: str | None, revision: str | None, peers: tuple[str, ...], json_output: bool, watch: bool
+) -> None:
+    from dht import open_guest
+
+    async with open_guest(peers) as guest:
+        look = _look_at_all(guest) if model is None else await _look_at_one(guest, model, revision, peers)
+        await _show(look, json_output, watch)
+
+
+Look = Callable[[], Awaitable[tuple[dict[str, object], "RenderableType"]]]
+"""Reads the swarm, and says what it saw to programs and to people."""
+
+
+def _look_at_all(guest: Peer) -> Look:
+    from cli.models_table import models_table
+    from cli.status_json import models_json
+    from dht import read_models
+
+    async def look() -> tuple[dict[str, object], RenderableType]:
+        models = await read_models(guest)
+        return models_json(models), models_table(models)
+
+    return look
+
+
+async def _look_at_one(guest: Peer, model: str, revision: str | None, peers: tuple[str, ...]) -> Look:
+    from cli.model_choice import card_of
+    from cli.sightings import Sighting, first_look, next_look
+    from cli.status_json import model_json
+    from cli.swarm_picture import SwarmPicture
+
+    card = await card_of(guest, model, revision)
+    directory = guest.directory(card.fingerprint)
+    seen: tuple[Sighting, ...] | None = None
+
+    async def look() -> tuple[dict[str, object], RenderableType]:
+        nonlocal seen
+        snapshot = await directory.snapshot()
+        if seen is None and not snapshot.nodes:
+            from swarm_node.wire import check_model
+
+            await check_model(guest, card.name, card.fingerprint, peers)
+        seen = first_look(snapshot) if seen is None else next_look(seen, snapshot)
+        return model_json(card, snapshot), SwarmPicture(card, snapshot, seen)
+
+    return look
+
+
+async def _show(look: Look, json_output: bool, watch: bool) -> None:
     import trio
     from rich.console import Console
     from rich.live import Live
 
-    from swarm_node.client import open_client
-    from swarm_node.settings import ANNOUNCE_SECONDS
-
-    async with open_client(source, peers, timeout=0.0, notice=tell) as client:
-        snapshot = await client.current_swarm()
-        if watch and not json_output:
-            with Live(swarm_view(snapshot, source)) as live:
-                while True:
-                    await trio.sleep(ANNOUNCE_SECONDS)
-                    live.update(swarm_view(await client.current_swarm(), source))
-        while True:
-            if json_output:
-                print(json.dumps(as_json(snapshot, source)), flush=True)
-            else:
-                Console().print(swarm_view(snapshot, source))
-            if not watch:
-                return
-            await trio.sleep(ANNOUNCE_SECONDS)
-            snapshot = await client.current_swarm()
-
-
-def as_json(snapshot: Snapshot, source: ModelSource) -> dict[str, object]:
-    """What --json prints, one object for each look."""
-    return {
-        "model": source.name,
-        "fingerprint": snapshot.model,
-        "blocks": source.blocks,
-        "coverage": snapshot.replicas(source.blocks),
-        "missing": [str(span) for span in snapshot.missing(source.blocks)],
-        "age_seconds": round(snapshot.age(time.time()), 3),
-        "nodes": [
-            {
-                "peer": node.peer_id,
-                "addresses": list(node.addresses),
-                "state": node.state.value,
-                "start": node.span.start,
-                "end": node.span.end,
-                "dtype": node.dtype,
-                "memory_bytes": node.memory_bytes,
-                "cache_tokens": node.cache_tokens,
-                "free_tokens": node.free_tokens,
-                "free_slots": free_slots(node, source.context_length),
-                "running": node.running,
-                "waiting": node.waiting,
-                "target": str(node.target) if node.target else None,
-                "job_rate": node.job_rate,
-                "prefill_seconds": node.prefill_seconds,
-                "decode_seconds": node.decode_seconds,
-                "version": node.version,
-            }
-            for node in snapshot.nodes
-        ],
-    }
-
-
-def free_slots(node: NodeView, context_length: int | None) -> int:
-    """Sessions of the length that memory is planned for that would fit on all of the node's blocks now."""
-    return node.free_tokens // (session_tokens(context_length) * len(node.span))
-
-
-def swarm_view(snapshot: Snapshot, source: ModelSource) -> RenderableType:
-    """Coverage and nodes for people."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    from dht import short_name
-    from routing import describe_blocks
-
-    replicas = snapshot.replicas(source.blocks)
-    missing = snapshot.missing(source.blocks)
-    coverage = Text("replicas per block: ")
-    for count in replicas:
-        coverage.append("·" if count == 0 else str(min(count, 9)), style="red" if count == 0 else "green")
-    verdict = Text(
-        f"blocks {describe_blocks(missing)} are served by nobody" if missing else "every block is served",
-        style="red" if missing else "green",
-    )
-    table = Table("node", "state", "blocks", "dtype", "sessions", "waiting", "free slots", "ms per block", box=None)
-    for node in sorted(snapshot.nodes, key=lambda node: (node.span, node.peer_id)):
-        table.add_row(
-            short_name(node.peer_id),
-            node.state.value,
-            f"{node.span} → {node.target}" if node.target else str(node.span),
-            node.dtype,
-            str(node.running),
-            str(node.waiting),
-            str(free_slots(node, source.context_length)),
-            f"{node.decode_seconds * 1e3:.2f}",
-        )
-    return Group(Text(f"{source.name}: {source.blocks} blocks, {len(snapshot.nodes)} nodes"), coverage, verdict, table)
+    console = Console()
+    answer, picture = await look()
+    if watch and console.is_terminal and not json_output:
+        with Live(picture, console=console, auto_refresh=False) as live:
+            while True:
+                await trio.sleep(WATCH_SECONDS)
+                _, picture = await look()
+                live.update(picture, refresh=True)
+    while True:
+        if json_output:
+            print(json.dumps(answer), flush=True)
+        else:
+            console.print(picture)
+        if not watch:
+            return
+        await trio.sleep(WATCH_SECONDS)
+        answer, picture = await look()

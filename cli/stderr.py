@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -31,10 +35,19 @@ def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
     An error becomes one line and an exit code, a SwarmError its class's; a traceback is shown with ``debug`` only.
     """
     _configure_logging(debug, log_json)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of few characters shows the others by number
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BaseException as error:
         cause = sole_error(error)
+        unwritten = _unwritten()
+        if unwritten is not None and isinstance(cause, OSError):
+            if unwritten.errno == errno.EPIPE:
+                raise typer.Exit(128 + signal.SIGPIPE) from None  # whoever read has seen enough, as head has
+            fail(f"the output cannot be written: {unwritten.strerror}; make room, or send it elsewhere", 1)
         if log_json and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
             log.exception("%s", cause, exc_info=cause if debug or not isinstance(cause, SwarmError) else None)
             raise typer.Exit(cause.exit_code if isinstance(cause, SwarmError) else 1) from None
@@ -51,7 +64,7 @@ def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the command with one line on standard error."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print(_line(message), file=sys.stderr)
     raise typer.Exit(exit_code) from None
 
 
@@ -82,6 +95,27 @@ def _configure_logging(debug: bool, log_json: bool) -> None:
         )
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def complain(error: SwarmError) -> None:
+    """Show an error that does not end the command."""
+    print(_line(error), file=sys.stderr)
+
+
+def _unwritten() -> OSError | None:
+    """Why standard output takes no more, if so; what it was to take is then dropped, so that Python's end is quiet."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        return error
+    return None
+
+
+def _line(message: object) -> str:
+    return "error: " + " ".join(str(message).split())
 
 
 def _console() -> Console:

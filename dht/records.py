@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
-import msgpack
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from dht.multiaddr import PeerAddress, check_dialable, decode, encode
-from dht.settings import ADDRESS_BYTES, ADDRESSES, RECORD_BYTES
+from dht.packed import PackedRecord
+from dht.settings import ADDRESS_BYTES, ADDRESSES
 from routing.coordinates import Coordinate
 from routing.errors import ProtocolError, UsageError
 from routing.settings import COORDINATE_SECONDS_MAX
@@ -38,16 +38,15 @@ MeanTokens = Annotated[float, Field(ge=0, le=2**24, allow_inf_nan=False)]
 Place = Annotated[float, Field(ge=-COORDINATE_SECONDS_MAX, le=COORDINATE_SECONDS_MAX, allow_inf_nan=False)]
 
 
-class NodeRecord(BaseModel):
-    """One node's description of itself as it travels: a msgpack list of these fields in this order.
+class NodeRecord(PackedRecord):
+    """One node's description of itself as it travels.
 
     Whose it is follows from where it was published. Every number is finite and bounded, texts are plain, and addresses
     can be called, so that nothing behind this needs to look at them again.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    VERSION: ClassVar[int] = RECORD_VERSION
 
-    version: int = Field(ge=RECORD_VERSION, le=RECORD_VERSION)
     state: int = Field(ge=0, lt=len(_STATES))
     start: Block
     end: Block
@@ -94,7 +93,7 @@ class NodeRecord(BaseModel):
     @classmethod
     def from_view(cls, view: NodeView) -> NodeRecord:
         """The record that describes ``view``, with its first addresses. Raises ProtocolError if it breaks a bound."""
-        return cls._checked(
+        return cls.checked(
             {
                 "version": RECORD_VERSION,
                 "state": _STATES.index(view.state),
@@ -157,37 +156,6 @@ class NodeRecord(BaseModel):
             dtype=self.dtype,
             version=self.software,
         )
-
-    def encode(self) -> bytes:
-        """A msgpack list, as decode() reads it."""
-        packed: bytes = msgpack.packb([getattr(self, name) for name in type(self).model_fields])
-        return packed
-
-    @classmethod
-    def decode(cls, packed: bytes) -> NodeRecord:
-        """Raises ProtocolError unless ``packed`` is exactly one record that keeps every bound."""
-        if len(packed) > RECORD_BYTES:
-            raise ProtocolError(f"a record of {len(packed)} bytes is longer than {RECORD_BYTES}")
-        try:
-            values: Any = msgpack.unpackb(packed, max_array_len=64, max_map_len=0, max_ext_len=0)
-        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-            raise ProtocolError(f"a record is not msgpack: {error!r}") from None
-        if not isinstance(values, list) or not values:
-            raise ProtocolError("a record is not a list")
-        if values[0] != RECORD_VERSION:
-            raise ProtocolError(f"a record of version {str(values[0])[:20]!r}, not {RECORD_VERSION}")
-        if len(values) != len(cls.model_fields):
-            raise ProtocolError(f"a record of {len(values)} fields, not {len(cls.model_fields)}")
-        return cls._checked(dict(zip(cls.model_fields, values, strict=True)))
-
-    @classmethod
-    def _checked(cls, fields: dict[str, Any]) -> NodeRecord:
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "record"
-            raise ProtocolError(f"bad record: {where}: {first['msg']}") from None
 
 
 def _transports(addresses: Sequence[str], peer_id: str) -> list[bytes]:

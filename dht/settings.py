@@ -79,6 +79,39 @@ CLOCK_SKEW_SECONDS = 3.0
 THREAD_STOP_SECONDS = 5.0
 """For the hash table's thread to finish its tasks; it takes milliseconds."""
 
+# --- What clients ask of the hash table -------------------------------------------------------------------------------
+
+ENQUIRY_PEERS = 3
+"""Nodes that a client asks at once: one that leaves out what it should tell is outdone by the others."""
+
+ENQUIRY_GRACE_SECONDS = 0.3
+"""For the others, once one of them has answered: a node across an ocean answers in that time."""
+
+ENQUIRY_PEERS_KNOWN = 64
+"""Nodes that a client keeps in mind to ask: some of them live as long as the swarm does."""
+
+QUESTION_KEYS = 16
+QUESTION_BYTES = 4096
+"""Longest question: the keys of one directory are SHARDS, of some 70 bytes each."""
+
+ANSWER_BYTES = 2 * 2**20
+"""Longest answer: 5,000 nodes with records of 400 bytes."""
+
+VERIFIED_AT_A_TIME = 64
+"""Signatures that a client checks before it looks at its streams again: 0.1 ms each."""
+
+ENQUIRY_LOOKUPS = 8
+"""Lookups that a node makes at a time for those who ask: each has LOOKUP_WORKERS questions under way."""
+
+ENQUIRIES_AT_ONCE = 512
+ENQUIRIES_OF_PEER = 32
+"""Questions that a node has open at a time, and those of one peer: a client looks at a few models at once."""
+
+ENQUIRIES_PER_SECOND = 10.0
+ENQUIRIES_BURST = 40.0
+"""A peer that asks more often than the first waits, beyond the second: clients ask every few seconds, and somewhat more
+while they look for a way."""
+
 # --- Records ---------------------------------------------------------------------------------------------------------
 
 RECORD_BYTES = 2048
@@ -92,6 +125,12 @@ EXPIRATION_STEP_SECONDS = 0.001
 
 SHARDS = 8
 """Keys that the records of one model are spread over: with 1,000 nodes a key holds 125 records, about 40 KB."""
+
+CARDS = 1024
+"""Cards of models that a reader looks at, one for each node: as many nodes as the directory is measured with."""
+
+MODELS = 32
+"""Models whose nodes are read at one look at a swarm, each a lookup; a swarm has one or a few."""
 
 ADDRESSES = 8
 """Addresses in a record: a machine with more interfaces publishes the most useful ones."""

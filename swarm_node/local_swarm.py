@@ -15,13 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from routing import Span
-from routing.errors import SwarmError
 from swarm_node.program import STOP_SECONDS, FreshProgram, LoggedProcess, Program
 
 ONLINE_SECONDS = 90.0
 """For a node to start, import, join, load and measure, several at once on a slow machine."""
-
-LOOK_SECONDS = 0.02
 
 NODE = FreshProgram((sys.executable, "-m", "cli.main", "node"))
 """``swarm node``."""
@@ -60,13 +57,7 @@ class NodeProcess(LoggedProcess):
 
     def await_online(self, seconds: float = ONLINE_SECONDS) -> None:
         """Raises SwarmError with the node's own words if it ends or takes longer than ``seconds``."""
-        until = time.monotonic() + seconds
-        while not (match := _ONLINE.search(self.output)):
-            if self.process.poll() is not None:
-                raise SwarmError(f"a node did not start: {self.last_words}")
-            if time.monotonic() > until:
-                raise SwarmError(f"a node was not online within {seconds:.0f} s: {self.last_words}")
-            time.sleep(LOOK_SECONDS)
+        match = self.await_words(_ONLINE, seconds, "a node")
         self.span, self.address = self.span or Span.parse(match[1]), match[2]
 
 
@@ -130,7 +121,8 @@ class LocalSwarm(NodeProcesses):
         Raises SwarmError with the node's own words if one ends or takes longer than ONLINE_SECONDS.
         """
         if not any(node.serving for node in self.nodes):
-            first = self._spawn(spans[0], ("--new-swarm", *extra))
+            # A swarm of its own, whatever peers the environment names.
+            first = self._spawn(spans[0], ("--new-swarm", "--initial-peers", "", *extra))
             first.await_online()
             return [first, *(self.start(spans[1:], extra) if spans[1:] else [])]
         started = [self._spawn(span, ("--initial-peers", self.address, *extra)) for span in spans]

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
-import torch
-
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -29,6 +27,8 @@ _keeps = False
 @contextmanager
 def computing_alone() -> Iterator[None]:
     """The calling thread computes without helpers meanwhile; others, also later ones, as before."""
+    import torch  # here, as a client joins its swarm before it computes
+
     threads = torch.get_num_threads()
     # That sets the number of threads that begin from now on, too; only another thread can set it for them alone.
     torch.set_num_threads(1)

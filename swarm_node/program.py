@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from dht.die_with_parent import bound_to_this_thread
+from routing.errors import SwarmError
 
 STOP_SECONDS = 10.0
 """For a node to drain when nobody uses it."""
+
+LOOK_SECONDS = 0.02
 
 
 class Process(Protocol):
@@ -85,6 +90,17 @@ class LoggedProcess:
         """The last line of its errors."""
         lines = self._errors.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+    def await_words(self, pattern: re.Pattern[str], seconds: float, what: str) -> re.Match[str]:
+        """What it prints, once that matches. Raises SwarmError about ``what`` if it ends or takes longer."""
+        until = time.monotonic() + seconds
+        while not (match := pattern.search(self.output)):
+            if self.process.poll() is not None:
+                raise SwarmError(f"{what} did not start: {self.last_words}")
+            if time.monotonic() > until:
+                raise SwarmError(f"{what} was not online within {seconds:.0f} s: {self.last_words}")
+            time.sleep(LOOK_SECONDS)
+        return match
 
     def kill(self) -> None:
         """Like a power cut: no draining, no goodbye."""

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import base58
@@ -21,11 +20,12 @@ from hivemind.proto import dht_pb2
 from hivemind.utils.logging import HandlerMode, use_hivemind_log_handler
 from hivemind.utils.multiaddr import Multiaddr
 
+from dht.clock import check_clock
 from dht.daemon import Daemon
+from dht.entry import Entry, unpacked
 from dht.identity import Identity
-from dht.peer_id import short_name
+from dht.peer_id import SIGNATURE_BYTES, short_name
 from dht.settings import (
-    CLOCK_SKEW_SECONDS,
     LOOKUP_PEERS,
     LOOKUP_SECONDS,
     LOOKUP_WORKERS,
@@ -36,32 +36,23 @@ from dht.settings import (
 from dht.table.loop_thread import LoopThread, open_loop_thread
 from dht.table.signed_records import SignedRecords
 from dht.table.timed_storage import repair
-from routing.errors import ClockSkew, DaemonError, PeerSilent, PeerUnreachable
+from routing.errors import DaemonError, PeerSilent, PeerUnreachable
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one peer has published under one key, until ``expiration`` (unix seconds)."""
-
-    value: bytes
-    expiration: float
-
-
 class Table:
     """This peer's part of the hash table.
 
-    Owned by ``open_table``. It holds a thread with hivemind's asyncio code, which keeps records for others unless this
-    peer is a client, and calls other peers through the daemon. Of two records of one publisher under one key, the one
+    Owned by ``open_table``. It holds a thread with hivemind's asyncio code, which keeps records for others and calls
+    other peers through the daemon. Of two records of one publisher under one key, the one
     that expires later wins, everywhere.
     """
 
-    def __init__(self, thread: LoopThread, node: DHTNode, peer_id: str, client_only: bool) -> None:
+    def __init__(self, thread: LoopThread, node: DHTNode, peer_id: str) -> None:
         self.peer_id = peer_id
-        self._client_only = client_only
         self._thread = thread
         self._node = node
 
@@ -70,7 +61,7 @@ class Table:
 
         Raises ClockSkew if its clock differs too much from ours, PeerUnreachable if it does not answer as a member.
         """
-        await self._thread.run(_join, self._node, peer_id, self._client_only)
+        await self._thread.run(_join, self._node, peer_id)
 
     async def members(self) -> set[str]:
         """The peers this one knows directly; empty when it is cut off, or the first."""
@@ -87,7 +78,6 @@ class Table:
                 value,
                 expiration,
                 subkey=self.peer_id,
-                exclude_self=self._client_only,
                 await_all_replicas=True,
                 beam_size=LOOKUP_PEERS,
             )
@@ -109,20 +99,20 @@ class Table:
 
 
 @asynccontextmanager
-async def open_table(daemon: Daemon, identity: Identity, *, client_only: bool) -> AsyncIterator[Table]:
+async def open_table(daemon: Daemon, identity: Identity) -> AsyncIterator[Table]:
     """Take part in the hash table through ``daemon``, for as long as the body runs. Raises DaemonError."""
     _quieten_hivemind()
     repair()
     async with open_loop_thread("dht") as thread:
-        p2p, node = await thread.run(_create, daemon, identity, client_only)
+        p2p, node = await thread.run(_create, daemon, identity)
         try:
-            yield Table(thread, node, daemon.peer_id, client_only)
+            yield Table(thread, node, daemon.peer_id)
         finally:
             with trio.CancelScope(shield=True):
                 await thread.run(_close, p2p, node)
 
 
-async def _create(daemon: Daemon, identity: Identity, client_only: bool) -> tuple[P2P, DHTNode]:
+async def _create(daemon: Daemon, identity: Identity) -> tuple[P2P, DHTNode]:
     class PrivateP2P(P2P):
         """P2P whose sockets would not lie in the public /tmp."""
 
@@ -144,7 +134,6 @@ async def _create(daemon: Daemon, identity: Identity, client_only: bool) -> tupl
             cache_on_store=False,
             cache_refresh_before_expiry=0,
             reuse_get_requests=False,
-            client_mode=client_only,
             record_validator=SignedRecords(identity),
         )
     except (P2PDaemonError, OSError, asyncio.IncompleteReadError) as error:
@@ -158,9 +147,9 @@ async def _close(p2p: P2P, node: DHTNode) -> None:
     await p2p.shutdown()
 
 
-async def _join(node: DHTNode, peer_id: str, client_only: bool) -> None:
+async def _join(node: DHTNode, peer_id: str) -> None:
     peer = PeerID(base58.b58decode(peer_id))
-    request = dht_pb2.PingRequest(peer=node.protocol.node_info, validate=not client_only)
+    request = dht_pb2.PingRequest(peer=node.protocol.node_info, validate=True)
     asked = time.time()
     try:
         response = await node.protocol.get_stub(peer).rpc_ping(request, timeout=RPC_SECONDS)
@@ -172,8 +161,8 @@ async def _join(node: DHTNode, peer_id: str, client_only: bool) -> None:
         raise PeerUnreachable(f"peer {short_name(peer_id)} did not answer within {RPC_SECONDS:g} s") from None
     except (P2PDaemonError, P2PHandlerError, DecodeError, ValueError) as error:
         raise PeerUnreachable(f"peer {short_name(peer_id)} is no node of a swarm") from error
-    _check_clock(peer_id, response.dht_time, asked, answered)
-    if not client_only and not response.available:
+    check_clock(peer_id, response.dht_time, asked, answered)
+    if not response.available:
         raise PeerUnreachable(f"peer {short_name(peer_id)} cannot call back this node")
     node.blacklist.register_success(peer)
     await node.protocol.update_routing_table(node_id, peer, responded=True)
@@ -187,25 +176,14 @@ async def _members(node: DHTNode) -> set[str]:
     return {peer.to_base58() for peer in node.protocol.routing_table.peer_id_to_uid}
 
 
-def _check_clock(peer_id: str, theirs: float, asked: float, answered: float) -> None:
-    if asked - CLOCK_SKEW_SECONDS <= theirs <= answered + CLOCK_SKEW_SECONDS:
-        return
-    ahead = (asked + answered) / 2 - theirs
-    raise ClockSkew(
-        f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of peer "
-        f"{short_name(peer_id)}, and at most {CLOCK_SKEW_SECONDS:g} s are allowed: set the one that is wrong, "
-        "for example with timedatectl set-ntp true"
-    )
-
-
 def _entries(found: Any) -> dict[str, Entry]:
     if found is None or not isinstance(found.value, dict):
         return {}
     now = time.time()
     return {
-        publisher: Entry(item.value, item.expiration_time)
+        publisher: Entry(value, item.expiration_time, item.value)
         for publisher, item in found.value.items()
-        if item.expiration_time > now
+        if item.expiration_time > now and isinstance(value := unpacked(item.value[:-SIGNATURE_BYTES]), bytes)
     }
 
 

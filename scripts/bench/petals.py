@@ -40,7 +40,7 @@ from petals_side.model import BLOCK_PARAMETERS, BLOCKS, HIDDEN, PARAMETERS, VOCA
 from petals_side.projects import open_transformers, petals, this_project
 from petals_side.report import Round, compare, plot, table
 from routing.errors import SwarmError, sole_error
-from swarm_node.wire import PLAIN
+from swarm_node.wire import token_bytes
 
 SEED = 1
 """Of weights and prompts."""
@@ -100,7 +100,7 @@ async def run(
                 started = time.monotonic()
                 async with open_transformers(model, dtype, folder, children) as client:
                     alone, texts = await measure_transformers(client, prompts, new_tokens)
-                load = Load(prompts, new_tokens, texts, BLOCKS * BLOCK_PARAMETERS * PLAIN[dtype].itemsize)
+                load = Load(prompts, new_tokens, texts, BLOCKS * BLOCK_PARAMETERS * token_bytes(1, dtype.value))
                 done.append(Round(alone, await measure(ours, load), await measure(theirs, load)))
                 write(done, about, out)
                 console.print(f"round {number + 1} of {rounds} took {time.monotonic() - started:.0f} s")

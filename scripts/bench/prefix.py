@@ -22,7 +22,9 @@ import typer
 
 from bench.shared.harness import Out, Results, Spread, in_turns, judged, show
 from bench.shared.llama import make_llama, random_ids
-from cli.generation import Sampling, run_generation
+from cli.generation import run_generation
+from cli.sampling import Sampling
+from cli.screen import Screen
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.local_swarm import LocalSwarm
@@ -59,7 +61,7 @@ class Turns:
 def turn(model: SwarmModel, prompt: Sequence[int], tokens: int) -> tuple[float, list[int]]:
     """Seconds to the first token of an answer to ``prompt``, and the answer."""
     sampling = Sampling(max_new_tokens=tokens, do_sample=False)
-    answer = run_generation(model, prompt, None, sampling, show=False)
+    answer = run_generation(model, prompt, None, sampling, Screen(None, (), show=False))
     return answer.first_token_seconds, answer.token_ids
 
 

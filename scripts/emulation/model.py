@@ -10,8 +10,7 @@ import torch
 
 from emulation.blocks import EmulatedBlocks, TokenPace
 from emulation.gpu import HIDDEN_SIZE, ROW_TOKENS, EmulatedGpu
-from routing.plan.cluster import ModelShape
-from routing.span import Span
+from routing import Card, ModelShape, Span
 from swarm_node.model import Footprint, Quant
 from swarm_node.model.settings import WIRE_VERSION
 from swarm_node.settings import SESSION_TOKENS
@@ -53,6 +52,21 @@ class EmulatedModel(EmulatedCard):
     pace: EmulatedGpu | TokenPace
     load_seconds: float = 0.0
     """For one block; it is in the node's hands already, so that fetching takes no time."""
+
+    @property
+    def card(self) -> Card:
+        """Whose weights are nobody's."""
+        return Card(
+            name=self.name,
+            revision=None,
+            fingerprint=self.fingerprint,
+            blocks=self.blocks,
+            hidden_size=self.hidden_size,
+            context_length=self.context_length,
+            architecture="emulated",
+            dtype="float32",
+            size_bytes=0,
+        )
 
     def resolve_dtype(self, given: DtypeLike) -> torch.dtype:
         """What blocks count would not be exact in less than float32."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
 import trio
 
 from dht import Peer, short_name
@@ -33,6 +33,9 @@ from swarm_node.wire import (
     receive_message,
     send_message,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Chain:
@@ -146,6 +149,8 @@ class Chain:
         One that is not DONE then has come to nothing: its own chain must be asked, which is broken or is well. Never
         raises ChainBroken.
         """
+        import torch
+
         if any(chain._ended.is_set() for chain in steps):
             return
         for chain, step in steps.items():

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import trio
 
-from dht import Identity, open_peer, short_name
+from dht import open_guest, short_name
 from routing import Hop, Snapshot
 from routing.errors import ContextTooLong
 from swarm_node.client.chains import Chains
@@ -25,12 +23,15 @@ class SwarmClient:
         self.chains = chains
         self.timeout = timeout
 
-    def open_session(self, max_tokens: int) -> Session:
-        """A new sequence of at most ``max_tokens``; it takes a chain at its first step."""
+    def open_session(self, max_tokens: int, owner: str = "") -> Session:
+        """A new sequence of at most ``max_tokens``; it takes a chain at its first step.
+
+        ``owner``: whose it is, if this client asks for several people: nodes share nothing between them.
+        """
         limit = self.chains.card.context_length
         if limit is not None and max_tokens > limit:
             raise ContextTooLong(f"{max_tokens} tokens (prompt and new ones) exceed the model's context of {limit}")
-        return Session(self.chains, max_tokens, self.timeout)
+        return Session(self.chains, max_tokens, self.timeout, owner)
 
     async def current_swarm(self) -> Snapshot:
         """The swarm as it is now. Raises WrongModel if it is empty because the peers serve another model."""
@@ -55,14 +56,9 @@ async def open_client(
 
     Raises UsageError for a malformed address, PeerUnreachable if no initial peer answers, ClockSkew.
     """
-    with TemporaryDirectory(prefix="swarm-client-") as directory:
-        identity = Identity.load_or_create(Path(directory) / "identity.key")
-        async with (
-            open_peer(identity, initial_peers=initial_peers, client_only=True) as peer,
-            trio.open_nursery() as nursery,
-        ):
-            yield SwarmClient(Chains(peer, source, nursery, initial_peers, notice, wire), timeout)
-            nursery.cancel_scope.cancel()
+    async with open_guest(initial_peers) as peer, trio.open_nursery() as nursery:
+        yield SwarmClient(Chains(peer, source, nursery, initial_peers, notice, wire), timeout)
+        nursery.cancel_scope.cancel()
 
 
 def describe_route(hops: Sequence[Hop]) -> str:

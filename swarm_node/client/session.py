@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 import trio
 
 from routing import SessionShape
-from routing.errors import ChainBroken, ContextTooLong
+from routing.errors import ChainBroken, ContextTooLong, StreamClosed
 from swarm_node.client.chain import Chain
 from swarm_node.client.chains import Chains
 from swarm_node.client.opening import open_chain
 from swarm_node.client.settings import CHAINS_PER_STEP
 from swarm_node.client.step import SessionStep
 from swarm_node.wire import WireDtype, dtype_name, is_decode, keys_within, more_keys, token_bytes
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Session:
@@ -22,13 +26,15 @@ class Session:
     stays here, so that a broken chain is replaced by another and the text goes on as if nothing had happened.
     """
 
-    def __init__(self, chains: Chains, max_tokens: int, timeout: float) -> None:
-        """``timeout``: seconds that it waits for a chain."""
+    def __init__(self, chains: Chains, max_tokens: int, timeout: float, owner: str = "") -> None:
+        """``timeout``: seconds that it waits for a chain. ``owner``: whose it is, where beginnings are shared."""
         self.timeout = timeout
         self.chain: Chain | None = None
+        self._withdrawn = False
+        self._running: trio.CancelScope | None = None
         self._chains = chains
         self._max_tokens = max_tokens
-        self._history = History(chains.wire)
+        self._history = History(chains.wire, owner)
         self._synced = 0
         """Tokens of the history that the chain holds too."""
         self._unproven = False
@@ -82,9 +88,16 @@ class Session:
     async def run(self, step: SessionStep) -> None:
         """The second half of a step: send it until it is DONE. A hop that fails is replaced and the history replayed.
 
-        Raises BlocksNotCovered or CacheFull when the timeout passes without a chain, and ContextTooLong beyond the
-        model's context.
+        Raises BlocksNotCovered or CacheFull when the timeout passes without a chain, ContextTooLong beyond the
+        model's context, and StreamClosed when it is withdrawn.
         """
+        with trio.CancelScope() as self._running:
+            if not self._withdrawn:
+                await self._run(step)
+                return
+        raise StreamClosed("no longer wanted")
+
+    async def _run(self, step: SessionStep) -> None:
         await self.fit()
         chains = 0
         while True:
@@ -122,6 +135,13 @@ class Session:
             self._chains.router.served(chain.hops, keys)
         chain.abandon(keys)
 
+    def withdraw(self) -> None:
+        """Like abandon, for good: a step that runs, or waits for a chain, ends at once. In the client's loop only."""
+        self._withdrawn = True
+        if self._running is not None:
+            self._running.cancel()
+        self.abandon()
+
     async def fit(self) -> None:
         """Reserve more when the sequence outgrows what was declared."""
         if self._history.length <= self._max_tokens:
@@ -141,9 +161,12 @@ class Session:
 class History:
     """Inputs [length, hidden] of one sequence, in a buffer that grows by doubling."""
 
-    def __init__(self, wire: WireDtype | None = None) -> None:
-        """``wire``: the number format in which they travel, if it is not their own."""
+    def __init__(self, wire: WireDtype | None = None, owner: str = "") -> None:
+        """``wire``: the number format in which they travel, if it is not their own. ``owner``: see more_keys."""
+        import torch
+
         self._wire = wire
+        self._owner = owner
         self._buffer = torch.empty(0, 0)
         self.length = 0
         self._keys = b""
@@ -176,7 +199,7 @@ class History:
 
     def prefix_keys(self, length: int) -> bytes:
         """Names of the beginnings within the first ``length`` tokens, see prefix.py; each is worked out once."""
-        self._keys = more_keys(self._keys, self._buffer[: min(length, self.length)], self._wire)
+        self._keys = more_keys(self._keys, self._buffer[: min(length, self.length)], self._wire, self._owner)
         return keys_within(self._keys, length)
 
     def common_prefix(self, other: torch.Tensor) -> int:

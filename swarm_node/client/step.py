@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-import torch
 import trio
 
 from routing.errors import ProtocolError
 from swarm_node.client.settings import PREFILL_STEP_TOKENS
+
+if TYPE_CHECKING:
+    import torch
 
 
 class StepState(Enum):
@@ -79,4 +82,6 @@ class SessionStep:
 
     def output(self) -> torch.Tensor:
         """All of the results of a step that is DONE, [keep, hidden]."""
+        import torch
+
         return torch.cat(self._results) if len(self._results) != 1 else self._results[0]

@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
-from torch import Tensor
 
 from dht.nursery import open_owner_nursery
 from routing.errors import SwarmError
@@ -17,6 +17,9 @@ from swarm_node.client.settings import HOLD_SECONDS, REFUSED_SECONDS
 from swarm_node.client.step import SessionStep, StepState
 from swarm_node.settings import COMPANIONS_MAX
 from swarm_node.tasks import gather
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Steps = Mapping[Session, SessionStep]
 """What each session of one call wants computed."""
@@ -40,6 +43,18 @@ async def step_together(steps: Steps) -> list[Tensor]:
     return [step.output() for step in steps.values()]
 
 
+async def decode_together(steps: Steps) -> None:
+    """Run decodes once on the chains that their sessions have, those that go the same way in shared frames.
+
+    One that is not DONE then has come to nothing: its session has no chain, or one that broke or was given up. Its
+    sequence has taken the step in all the same; Session.run would bring it to its end.
+    """
+    for session, step in steps.items():
+        session.take_in(step)
+    ready = {session: step for session, step in steps.items() if session.decodes(step)}
+    await gather([partial(_share_once, group, steps) for group in _groups(ready)])
+
+
 def _groups(steps: Steps) -> Iterator[Sequence[Session]]:
     """Sessions that go together."""
     ways: dict[object, list[Session]] = {}
@@ -53,16 +68,19 @@ def _groups(steps: Steps) -> Iterator[Sequence[Session]]:
 
 async def _share(group: Sequence[Session], steps: Steps) -> None:
     """Run the decodes of a group, all on chains that go the same way."""
+    await _share_once(group, steps)
+    # Of the others, a hop of its own has failed, or only the stream that the frame was on.
+    again = [session for session in group if steps[session].state is not StepState.DONE]
+    await gather([partial(session.run, steps[session]) for session in again])
+
+
+async def _share_once(group: Sequence[Session], steps: Steps) -> None:
     shared = {session.chain: steps[session] for session in group if session.chain is not None}
     if shared:  # else all were abandoned meanwhile
         await next(iter(shared)).share_step(shared)
-    again: list[Session] = []
     for session in group:
         if steps[session].state is StepState.DONE:
             session.stepped()
-        else:  # a hop of its own has failed, or only the stream that the frame was on
-            again.append(session)
-    await gather([partial(session.run, steps[session]) for session in again])
 
 
 async def open_together(steps: Steps) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from routing.span import Span
+from routing import Card, Span
 from swarm_node.compute.cache import Row, SequenceCache
 from swarm_node.compute.loading import fetch_span, load_span
 from swarm_node.compute.span import BlockSpan
@@ -36,6 +36,10 @@ class HostedBlocks(Protocol):
 
 class HostedModel(ModelCard, Protocol):
     """A model whose blocks can be loaded here. All of it may block for disk and network: call it in a thread."""
+
+    @property
+    def card(self) -> Card:
+        """What a node that serves it tells everybody."""
 
     def resolve_dtype(self, given: DtypeLike) -> torch.dtype: ...
 

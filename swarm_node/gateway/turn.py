@@ -15,6 +15,8 @@ class Choosing:
     """How tokens are chosen; None leaves the model's own default."""
 
     max_tokens: int | None = None
+    fits_context: bool = False
+    """Whether the answer may be shorter than ``max_tokens`` if the context leaves less; else such a request fails."""
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None

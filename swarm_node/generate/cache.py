@@ -55,7 +55,7 @@ class RemoteCache(Cache):
             if len(part):
                 rows.append(row)
                 steps[session] = SessionStep(part, positions[row], max(1, wanted[row]))
-        results = self._bridge.call(step_together, steps)
+        results = self._through(steps)
         if whole and keep == sent.shape[1]:
             output = torch.stack(results).to(sent.dtype)
         else:
@@ -64,6 +64,10 @@ class RemoteCache(Cache):
                 output[row, -keep:][kept[row]] = result[len(result) - wanted[row] :].to(sent.dtype)
         self._valid = torch.cat([self._valid, columns], dim=1)
         return output.to(hidden.device)
+
+    def _through(self, steps: dict[Session, SessionStep]) -> list[torch.Tensor]:
+        """[kept, hidden] of each step."""
+        return self._bridge.call(step_together, steps)
 
     def route(self) -> tuple[Hop, ...]:
         """The chain that the first row's session is on; empty if it has none."""

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from transformers.generation.candidate_generator import CandidateGenerator
 
-from swarm_node.generate.cache import RemoteCache
 from swarm_node.generate.draft import Draft
 from swarm_node.generate.settings import LONGEST_INDEXED, LONGEST_MATCH
 from swarm_node.generate.speculation import Speculation
@@ -22,7 +21,7 @@ class Guesser(CandidateGenerator):
 
     def __init__(
         self,
-        cache: RemoteCache,
+        token_seconds: Callable[[], float],
         max_length: int,
         ends: frozenset[int],
         longest: Callable[[int], int | None],
@@ -30,10 +29,11 @@ class Guesser(CandidateGenerator):
     ) -> None:
         """No guess is one of the tokens ``ends``, and the text gets no longer than ``max_length``.
 
+        ``token_seconds``: what each token more in a step takes, as far as is known before any was tried.
         ``longest`` tells how long a step may make the sequence that makes it so long without guesses; None: any length.
         ``draft`` guesses where that pays more than what the text repeats.
         """
-        self._cache = cache
+        self._token_seconds = token_seconds
         self._max_length = max_length
         self._ends = ends
         self._longest = longest
@@ -43,7 +43,10 @@ class Guesser(CandidateGenerator):
         self._speculation: Speculation | None = None
         self._match = 0
         self._guess: list[int] = []
-        self._verified = 0
+        self.rows = 1
+        """Sequences that wait for the next step: a guess more delays them all."""
+        self.verified = 0
+        """Guesses in the step, those for other sequences among them; of this one alone until somebody says more."""
         self._started = 0.0
 
     def get_candidates(self, input_ids: torch.Tensor, **_: Any) -> tuple[torch.Tensor, None]:
@@ -53,7 +56,7 @@ class Guesser(CandidateGenerator):
         self._guess = self._open_ended(self._text.guess(self._room()))
         # The first step carries the prompt: it tells nothing of what a token costs, but it opens the chain.
         guess = self._chosen(input_ids, self._speculation) if self._speculation else []
-        self._verified = len(guess)
+        self.verified = len(guess)
         if guess:
             input_ids = torch.cat([input_ids, input_ids.new_tensor([guess])], dim=1)
         self._started = perf_counter()
@@ -63,11 +66,11 @@ class Guesser(CandidateGenerator):
         self._drafted = []
         if self._draft is not None:
             room = min(self._room(), self._draft.room(len(self._text)))
-            count = speculation.drafts(self._match, len(self._guess), room, self._draft.token_seconds)
+            count = speculation.drafts(self._match, len(self._guess), room, self._draft.token_seconds, self.rows)
             if count:
                 self._drafted = self._open_ended(self._draft.guess(text, count))
                 return self._drafted
-        return self._guess[: speculation.guesses(self._match, len(self._guess))]
+        return self._guess[: speculation.guesses(self._match, len(self._guess), self.rows)]
 
     def _open_ended(self, guess: Sequence[int]) -> list[int]:
         """As far as the text would go on after it."""
@@ -76,9 +79,9 @@ class Guesser(CandidateGenerator):
     def update_candidate_strategy(self, input_ids: torch.Tensor, scores: torch.Tensor, num_matches: int) -> None:
         """transformers' hook: the step is done, and ``input_ids`` holds what came of it."""
         if self._speculation is None:
-            self._speculation = Speculation(self._cache.token_seconds())
+            self._speculation = Speculation(self._token_seconds())
             return
-        self._speculation.stepped(self._verified, perf_counter() - self._started)
+        self._speculation.stepped(self.verified, perf_counter() - self._started)
         came = input_ids[0, len(self._text) :].tolist()
         self._speculation.came(self._match, self._guess, came)
         self._speculation.drafted(self._drafted, came)

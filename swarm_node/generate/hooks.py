@@ -8,16 +8,25 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, PreTrainedModel, TemperatureLogitsWarper
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, TemperatureLogitsWarper
 from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
 from transformers.generation.configuration_utils import GenerationMode
-from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria, MaxTimeCriteria
+from transformers.generation.stopping_criteria import (
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    StoppingCriteriaList,
+)
 from transformers.generation.streamers import BaseStreamer
 
 from swarm_node.generate.cache import RemoteCache
 from swarm_node.generate.draft import Draft
 from swarm_node.generate.guesses import BoundedLookup, Guesser
 from swarm_node.model import longest_alike
+
+_TRANSFORMERS_OWN = (MaxLengthCriteria, MaxTimeCriteria, EosTokenCriteria)
+_NONE = -1
+"""No token's id: the text has ended."""
 
 
 class Guessing(PreTrainedModel):
@@ -34,6 +43,10 @@ class Guessing(PreTrainedModel):
     """Of a small model of the same tokens, if there is one."""
     _calls: threading.local
 
+    def new_draft(self) -> Draft | None:
+        """A guesser for one text, if there is a draft model."""
+        return self._new_draft() if self._new_draft is not None else None
+
     def _sample(
         self,
         input_ids: torch.Tensor,
@@ -49,13 +62,14 @@ class Guessing(PreTrainedModel):
             self.speculate
             and len(input_ids) == 1
             and _holds_all(input_ids, generation_config, kwargs)
-            and _leaves_no_trace(generation_config, stopping_criteria, kwargs)
+            and _leaves_no_trace(generation_config, kwargs)
         ):
             decode = self._assisted_decoding
-            logits_processor = Verifying(logits_processor, draws=bool(generation_config.do_sample))
+            draws = bool(generation_config.do_sample)
             generation_config = copy.copy(generation_config)
             generation_config.do_sample = False
-            streamer = OneByOne(streamer) if streamer is not None else None
+            stopping_criteria = streamer = OneByOne(streamer, stopping_criteria, generation_config)
+            logits_processor = Verifying(logits_processor, streamer, draws=draws)
         return decode(
             input_ids,
             logits_processor=logits_processor,
@@ -92,7 +106,7 @@ class Guessing(PreTrainedModel):
             eos = generation_config._eos_token_tensor
             cache = kwargs["model_kwargs"]["past_key_values"]
             ends = frozenset([] if eos is None else eos.tolist())
-            return Guesser(cache, end, ends, longest_alike(self), self._new_draft() if self._new_draft else None)
+            return Guesser(cache.token_seconds, end, ends, longest_alike(self), self.new_draft())
         chosen = super()._get_candidate_generator(generation_config, assistant_model=assistant_model, **kwargs)
         return BoundedLookup(chosen, end) if isinstance(chosen, PromptLookupCandidateGenerator) else chosen
 
@@ -107,10 +121,10 @@ def _holds_all(input_ids: torch.Tensor, generation_config: Any, given: dict[str,
     return length == input_ids.shape[1]
 
 
-def _leaves_no_trace(generation_config: Any, stopping_criteria: Any, given: dict[str, Any]) -> bool:
+def _leaves_no_trace(generation_config: Any, given: dict[str, Any]) -> bool:
     """Whether this call of generate gives the same with guesses as without, for what the model is ``given``.
 
-    Scores and hidden states would be others, and criteria of the caller's own would see several tokens at once.
+    Scores and hidden states would be others.
     """
     wanted = ("output_scores", "output_logits", "output_attentions", "output_hidden_states")
     return (
@@ -118,8 +132,74 @@ def _leaves_no_trace(generation_config: Any, stopping_criteria: Any, given: dict
         and given.get("inputs_embeds") is None
         and generation_config.prefill_chunk_size is None
         and not any(getattr(generation_config, name) for name in wanted)
-        and all(type(one) in (MaxLengthCriteria, MaxTimeCriteria, EosTokenCriteria) for one in stopping_criteria)
     )
+
+
+class OneByOne(StoppingCriteriaList):
+    """Shows a caller's streamer and stopping criteria the tokens that come together one after the other.
+
+    Each token is judged and then streamed before the next is chosen, as without guesses. transformers takes it for
+    both. The text ends at the token that a criterion ends it at, even if guesses after it are right.
+    """
+
+    def __init__(self, streamer: BaseStreamer | None, criteria: StoppingCriteriaList, limits: GenerationConfig) -> None:
+        """``limits``: transformers reads from it, after each step's choice, how long the text may get."""
+        super().__init__(criteria)
+        self._streamer = streamer
+        self._limits = limits
+        # No guess is an end token or beyond the longest length, so only these can end a text at a guess.
+        self._own = StoppingCriteriaList(one for one in criteria if type(one) not in _TRANSFORMERS_OWN)
+        self._streamed = 0
+        """Of this step's tokens."""
+        self._unseen = torch.empty(0, dtype=torch.long)
+        """What came of this step and is not streamed."""
+        self._judged: tuple[int, torch.Tensor] | None = None
+        """How long the text was when the caller's own criteria saw it last, and what they said."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether the caller has criteria of his own."""
+        return bool(self._own)
+
+    def ends_at(self, text: torch.Tensor) -> bool:
+        """Whether ``text`` [1, length], whose last token came last or is a guess that is right, ends with it."""
+        if self._judged is not None and self._judged[0] == text.shape[1]:
+            return False  # it came at the end of a step, and transformers has asked
+        ended = bool(self._judge(text, None).any())
+        self._stream(text[0, -1:].cpu())
+        self._streamed += 1
+        if ended:
+            self._limits.max_length = text.shape[1]
+        return ended
+
+    def put(self, value: torch.Tensor) -> None:
+        """transformers' hook for a streamer: what a step brought. It asks for a judgement next."""
+        self._unseen = value.reshape(-1)[self._streamed :]
+        self._streamed = 0
+
+    def end(self) -> None:
+        """transformers' hook for a streamer."""
+        if self._streamer is not None:
+            self._streamer.end()
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor | None, **kwargs: Any) -> torch.Tensor:
+        """transformers' hook for criteria: which rows of ``input_ids`` [1, length] end with their last token."""
+        ended = self._judge(input_ids, scores, **kwargs)
+        for one in self:
+            if type(one) in _TRANSFORMERS_OWN:
+                ended = ended | one(input_ids, scores, **kwargs)
+        self._stream(self._unseen)
+        return ended
+
+    def _stream(self, tokens: torch.Tensor) -> None:
+        if self._streamer is not None:
+            for token in tokens.unsqueeze(1):
+                self._streamer.put(token)
+
+    def _judge(self, text: torch.Tensor, scores: torch.Tensor | None, **kwargs: Any) -> torch.Tensor:
+        if self._judged is None or self._judged[0] != text.shape[1]:
+            self._judged = text.shape[1], self._own(text, scores, **kwargs)
+        return self._judged[1]
 
 
 class Verifying(LogitsProcessorList):
@@ -129,9 +209,11 @@ class Verifying(LogitsProcessorList):
     from the same random numbers. A drawn token is made the likeliest: decode greedily with these.
     """
 
-    def __init__(self, processors: LogitsProcessorList, *, draws: bool) -> None:
+    def __init__(self, processors: LogitsProcessorList, watched: OneByOne, *, draws: bool) -> None:
         # transformers does not call an empty list; division by 1 changes no score.
-        super().__init__(processors if processors or not draws else [TemperatureLogitsWarper(1.0)])
+        called = processors or not (draws or watched.asks)
+        super().__init__(processors if called else [TemperatureLogitsWarper(1.0)])
+        self._watched = watched
         self._draws = draws
         self._length = 0
         self._token: int | None = None
@@ -141,23 +223,12 @@ class Verifying(LogitsProcessorList):
         length = input_ids.shape[1]
         if self._token is not None and (length != self._length + 1 or int(input_ids[0, -1]) != self._token):
             return scores  # after a wrong guess nobody will look at them
+        if self._token is not None and self._watched.ends_at(input_ids):
+            self._token = _NONE
+            return scores
         processed: torch.Tensor = super().__call__(input_ids, scores, **kwargs)
         if self._draws:
             drawn = torch.multinomial(processed.softmax(dim=-1), num_samples=1)
             processed = torch.full_like(processed, -torch.inf).scatter_(1, drawn, 0.0)
         self._length, self._token = length, int(processed.argmax())
         return processed
-
-
-class OneByOne(BaseStreamer):
-    """Passes tokens that came together on as if they had come one after the other."""
-
-    def __init__(self, inner: BaseStreamer) -> None:
-        self._inner = inner
-
-    def put(self, value: torch.Tensor) -> None:
-        for token in value.reshape(-1).split(1):
-            self._inner.put(token)
-
-    def end(self) -> None:
-        self._inner.end()

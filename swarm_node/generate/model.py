@@ -14,8 +14,10 @@ import torch
 from transformers import PreTrainedModel
 
 from routing import Hop
+from routing.errors import UsageError
 from swarm_node.client import Bridge
 from swarm_node.device import chosen_device
+from swarm_node.generate.arguments import peer_addresses, refuse_foreign
 from swarm_node.generate.cache import RemoteCache
 from swarm_node.generate.draft import Draft, load_draft
 from swarm_node.generate.head import share_head
@@ -43,7 +45,7 @@ class AutoSwarmModelForCausalLM:
     def from_pretrained(
         model: str,
         *,
-        initial_peers: Sequence[str],
+        initial_peers: Sequence[str] | str,
         dtype: DtypeLike = None,
         torch_dtype: DtypeLike = None,
         revision: str | None = None,
@@ -53,22 +55,27 @@ class AutoSwarmModelForCausalLM:
         draft_model: str | None = None,
         wire_dtype: DtypeLike = "auto",
         device: str = "cpu",
+        **foreign: Any,
     ) -> SwarmModel:
         """Load embeddings and head of ``model`` (a directory or Hub id) and join the swarm at ``initial_peers``.
 
+        ``initial_peers``: addresses of its nodes, in a list or in a text with commas between.
         ``dtype``: of the part of the model here, by what transformers takes: ``torch.bfloat16``, ``"bfloat16"``, or
         ``"auto"``, the one the model was saved in, as without it. ``torch_dtype`` is transformers' older name of it.
         ``timeout``: seconds to wait for missing blocks or a free place before a call fails. ``notice`` is told, one
         line at a time, of waits and of nodes that failed. ``speculate``: see Guessing. ``draft_model``, a directory or
         Hub id of a small model of the same tokens, runs here and guesses where that pays. ``wire_dtype``: in which
         hidden states travel, ``bfloat16`` and ``int8`` for slow links at some loss; ``auto`` is that of the model here.
-        ``device``: where embeddings, head and draft model are computed.
+        ``device``: where embeddings, head and draft model are computed. Other arguments of transformers are refused,
+        with what to do instead.
         Close the model, or use it as a context manager. Raises ModelError, UsageError, NetworkError.
         """
+        refuse_foreign(foreign)
+        peers = peer_addresses(initial_peers)
         source = ModelSource.open(model, revision)
         return connect(
             source,
-            initial_peers,
+            peers,
             dtype=torch_dtype if dtype is None else dtype,
             timeout=timeout,
             notice=notice,
@@ -116,14 +123,41 @@ class SwarmModel(Guessing, PreTrainedModel):
     """
 
     _bridge: Bridge
+    _parameters_of_forward: frozenset[str]
 
     def _join(self, bridge: Bridge, speculate: bool, draft_model: PreTrainedModel | None) -> None:
         self._bridge = bridge
         self._calls = threading.local()
         self.speculate = speculate
         self._new_draft = partial(Draft, draft_model) if draft_model is not None else None
+        self._parameters_of_forward = frozenset(inspect.signature(self.forward).parameters)
         remote_blocks(self).forward_blocks = self._forward_blocks
         share_head(self)
+
+    @property
+    def bridge(self) -> Bridge:
+        """The connection to the swarm. Ended by ``close``."""
+        return self._bridge
+
+    def logits(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cache: RemoteCache, keep: int
+    ) -> torch.Tensor:
+        """[rows, keep, vocabulary] after ``input_ids`` [rows, tokens] and what ``cache`` holds before them.
+
+        ``attention_mask`` [rows, held + tokens] marks padding, before or between a row's tokens, by 0.
+        """
+        given: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        if "position_ids" in self._parameters_of_forward:
+            given["position_ids"] = self._prepare_position_ids_for_generation(
+                input_ids, {"attention_mask": attention_mask}
+            )
+        if not bool(attention_mask.all()):
+            given["attention_mask"] = attention_mask
+        if "logits_to_keep" in self._parameters_of_forward:
+            given["logits_to_keep"] = keep
+        inputs = self.prepare_inputs_for_generation(input_ids, **given)
+        logits: torch.Tensor = self(**inputs, return_dict=True).logits
+        return logits[:, -keep:]
 
     def new_cache(self, max_tokens: int) -> RemoteCache:
         """A cache to pass as ``past_key_values``, for turns of at most ``max_tokens`` tokens in all."""
@@ -140,6 +174,14 @@ class SwarmModel(Guessing, PreTrainedModel):
             raise
         self._close_caches(getattr(output, "past_key_values", None))
         return output
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Raises UsageError: a model without its blocks would be written."""
+        raise UsageError("the blocks of this model are in the swarm and cannot be saved; copy the model's own files")
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> str:
+        """Raises UsageError, as save_pretrained does."""
+        raise UsageError("the blocks of this model are in the swarm and cannot be uploaded; use the model's own files")
 
     def close(self) -> None:
         """Leave the swarm; every cache of this model is freed. May be called twice."""
@@ -190,6 +232,15 @@ class SwarmModel(Guessing, PreTrainedModel):
         return call.cache.run(hidden, call.attention_mask, call.keep)
 
 
+def _refuse_inner(model: SwarmModel, given: dict[str, Any]) -> None:
+    """Raises UsageError where what blocks hold inside is asked for: () would look like an answer."""
+    asked = {**given, **given.get("kwargs", {})}
+    for name in ("output_hidden_states", "output_attentions"):
+        wanted = asked.get(name)
+        if getattr(model.config, name, False) if wanted is None else wanted:
+            raise UsageError(f"{name}=True: the nodes keep these to themselves; use the model in transformers for them")
+
+
 def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
     """``kind.forward``, telling the stand-in for the block stack which cache and mask the call is about."""
     plain = kind.forward
@@ -199,6 +250,7 @@ def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
     def forward(self: SwarmModel, *args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(self, *args, **kwargs)
         given = bound.arguments
+        _refuse_inner(self, given)
         inputs = given.get("input_ids") if given.get("input_ids") is not None else given.get("inputs_embeds")
         tokens = inputs.shape[1] if inputs is not None else 0
         wanted = given.get("logits_to_keep", 0)

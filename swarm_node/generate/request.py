@@ -17,7 +17,7 @@ class Request:
     """Token ids, at least one."""
     max_new_tokens: int
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments by transformers' names: ``do_sample``, ``temperature``, ``top_p``, ``eos_token_id`` … No beams."""
+    """Further arguments by transformers' names: ``do_sample``, ``temperature``, ``eos_token_id`` … No beams."""
     processors: Sequence[LogitsProcessor] = ()
     """Called after transformers' own, with [1, length] and [1, vocabulary]; for this request alone."""
     seed: int | None = None

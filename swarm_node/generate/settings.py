@@ -28,3 +28,9 @@ GUESSES_WORTH = 1.05
 
 ONE_MORE_GUESS_WORTH = 1.01
 """What one guess more must add, for the same reason."""
+
+PROMPT_LOGITS_TOKENS = 256
+"""Of a prompt whose tokens' probabilities are wanted, so many at once: logits of 150,000 words take 150 MiB then."""
+
+ROWS_MAX = 256
+"""Requests of one batch that have a thread to prefill or to wait in line at a time; others wait for that."""

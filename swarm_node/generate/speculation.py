@@ -33,14 +33,15 @@ class Speculation:
         self._repeated = [_HitRate(2**kind / (2**kind + 2)) for kind in range(_KINDS)]
         self._drafted = _HitRate(DRAFT_RATE)
 
-    def guesses(self, match: int, offered: int) -> int:
+    def guesses(self, match: int, offered: int, rows: int = 1) -> int:
         """How many of ``offered`` guesses after a ``match`` to verify in the next step, for most tokens a second.
 
+        ``rows``: sequences that wait for the same step.
         Never so many that nodes no longer take the step for a decode; none before a step without guesses was timed.
         """
-        return self._repeats(match, offered)[1]
+        return self._repeats(match, offered, rows)[1]
 
-    def drafts(self, match: int, offered: int, room: int, token_seconds: float | None) -> int:
+    def drafts(self, match: int, offered: int, room: int, token_seconds: float | None, rows: int = 1) -> int:
         """How many tokens, at most ``room``, to let a draft model guess in place of the ``offered`` ones.
 
         0 where those after the ``match`` are as good. ``token_seconds``: of the draft model for each; None: unknown, so
@@ -48,20 +49,21 @@ class Speculation:
         """
         if token_seconds is None:
             return min(room, 1) if self._steps else 0
-        gain, count = self._best(lambda _: self._drafted.rate, room, token_seconds)
-        return count if gain > self._repeats(match, offered)[0] else 0
+        gain, count = self._best(lambda _: self._drafted.rate, room, token_seconds, rows)
+        return count if gain > self._repeats(match, offered, rows)[0] else 0
 
-    def _repeats(self, match: int, offered: int) -> tuple[float, int]:
-        return self._best(lambda offset: self.rate(match + offset), offered if match else 0, 0.0)
+    def _repeats(self, match: int, offered: int, rows: int) -> tuple[float, int]:
+        return self._best(lambda offset: self.rate(match + offset), offered if match else 0, 0.0, rows)
 
-    def _best(self, rate: Callable[[int], float], most: int, guess_seconds: float) -> tuple[float, int]:
+    def _best(self, rate: Callable[[int], float], most: int, guess_seconds: float, rows: int) -> tuple[float, int]:
         """The most that guessing multiplies tokens a second by, and how many guesses do so; 1 and 0 for none.
 
+        Among several rows, a guess delays a token of each: it must gain so many times as much for its own.
         ``rate``: how often a guess at an offset comes true if all before it did.
         """
         if not self._steps:
             return 1.0, 0
-        step, extra = median(self._steps), max(0.0, median(self._extras)) + guess_seconds
+        step, extra = median(self._steps), rows * (max(0.0, median(self._extras)) + guess_seconds)
         best, chosen = GUESSES_WORTH / ONE_MORE_GUESS_WORTH, 0
         all_right, tokens = 1.0, 1.0
         for count in range(1, min(most, DECODE_TOKENS_MAX - 1) + 1):

@@ -1,11 +1,11 @@
-"""The files of one model: in a local directory, or on the Hub, where only what is asked for is downloaded."""
+"""Where a model's files are: in a local directory, or on the Hub, where only what is asked for is downloaded."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import huggingface_hub
 from huggingface_hub.errors import (
@@ -20,9 +20,10 @@ from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session
 
 from routing.errors import ModelNotFound
+from swarm_node.model.directory import CONFIG, LocalFiles, ModelFiles
 from swarm_node.model.quiet import quiet
+from swarm_node.model.settings import DESCRIPTION_BYTES
 
-CONFIG = "config.json"
 _Result = TypeVar("_Result")
 _HTTP_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception)
@@ -32,51 +33,19 @@ _SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 """Config, tokenizer and index: what a model is described by, without its weights."""
 
 
-class ModelFiles(Protocol):
-    """Read access to the files of one model. Stateless: it holds no open file, so nothing ends it."""
-
-    sizes: dict[str, int]
-    """Bytes of each file, by name."""
-    directory: Path
-    """Where config, tokenizer and index lie."""
-
-    def read(self, file: str, start: int, end: int) -> bytes:
-        """Bytes ``start`` to ``end - 1``. Safe to call from several threads. Raises ModelNotFound if it cannot."""
-
-    def path(self, file: str) -> Path:
-        """The whole file on this machine, downloaded if it must be. Raises ModelNotFound if it cannot."""
-
-
-class LocalFiles:
-    """A directory; nothing in it is copied or changed."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.sizes = {entry.name: entry.stat().st_size for entry in directory.iterdir() if entry.is_file()}
-
-    def read(self, file: str, start: int, end: int) -> bytes:
-        try:
-            with self.path(file).open("rb") as stream:
-                stream.seek(start)
-                return stream.read(end - start)
-        except OSError as error:
-            raise ModelNotFound(f"{self.path(file)} cannot be read: {error.strerror}") from error
-
-    def path(self, file: str) -> Path:
-        return self.directory / file
-
-
 class HubFiles:
     """A repository of the Hub at one commit. Downloads go to huggingface_hub's own cache."""
 
     def __init__(self, repository: str, commit: str, sizes: dict[str, int]) -> None:
         self.repository = repository
-        self.commit = commit
+        self.commit: str | None = commit
         self.sizes = sizes
+        describing = [file for file in sizes if "/" not in file and any(fnmatch.fnmatch(file, kind) for kind in _SMALL)]
+        if sum(sizes[file] for file in describing) > DESCRIPTION_BYTES:
+            raise ModelNotFound(f"{repository} has config and tokenizer files of many gigabytes; choose another model")
         self.directory = self.path(CONFIG).parent if CONFIG in sizes else Path()
-        for file in sizes:
-            if "/" not in file and any(fnmatch.fnmatch(file, pattern) for pattern in _SMALL):
-                self.path(file)
+        for file in describing:
+            self.path(file)
 
     @classmethod
     def open(cls, repository: str, revision: str | None) -> ModelFiles:
@@ -110,7 +79,7 @@ class HubFiles:
     def path(self, file: str) -> Path:
         return self.fetch(file, self.commit)
 
-    def fetch(self, file: str, revision: str) -> Path:
+    def fetch(self, file: str, revision: str | None) -> Path:
         """Like path(), at another revision."""
         with quiet():
             fetched = self._reached(
@@ -155,4 +124,4 @@ def _downloaded_before(repository: str, revision: str | None, reason: Exception)
             f"model '{repository}' is no directory here, and the Hub does not answer ({type(reason).__name__}); "
             "check the name and the network"
         ) from error
-    return LocalFiles(Path(directory))
+    return LocalFiles(Path(directory), Path(directory).name)

@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from swarm_node.model.files import ModelFiles
+from swarm_node.model.directory import ModelFiles
 from swarm_node.model.settings import FINGERPRINT_PIECE_BYTES, FINGERPRINT_PIECES, HUB_READERS, WIRE_VERSION
 from swarm_node.model.shards import Shard
 

@@ -14,10 +14,12 @@ from typing import Any
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
 from routing.span import Span
-from swarm_node.model.files import CONFIG, ModelFiles
+from swarm_node.model.directory import CONFIG, ModelFiles
 from swarm_node.model.settings import HEADER_BYTES_MAX
 
 _INDEX = "model.safetensors.index.json"
+_POINTER_BEGINS = b"version "
+"""The first eight bytes of what Git keeps in place of a large file. As a length they would mean petabytes."""
 _SINGLE = "model.safetensors"
 
 
@@ -65,6 +67,8 @@ def read_shard(files: ModelFiles, file: str) -> Shard:
     """Read the header of one weight file. Raises ModelError if the file is not safetensors."""
     size = files.sizes[file]
     prefix = files.read(file, 0, min(8, size))
+    if prefix == _POINTER_BEGINS:
+        raise ModelError(f"{file} in {files.directory} only names the weights, for Git LFS; run git lfs pull there")
     length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
     if 8 + length > size or length > HEADER_BYTES_MAX:
         raise ModelError(f"{file} in {files.directory} is cut short or no safetensors file; download it again")

@@ -10,15 +10,18 @@ from typing import Any, Self
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
+from routing import Card
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
-from swarm_node.model.files import CONFIG, ModelFiles, open_files
+from swarm_node.model.directory import CONFIG, ModelFiles
+from swarm_node.model.files import open_files
 from swarm_node.model.fingerprint import fingerprint
 from swarm_node.model.footprint import BlockShapes, Footprint, probe
+from swarm_node.model.naming import public_name
 from swarm_node.model.quant import Quant
 from swarm_node.model.quiet import quiet
 from swarm_node.model.settings import HUB_READERS
 from swarm_node.model.shards import Shard, read_shard, shard_files
-from swarm_node.wire import DtypeLike, dtype_named
+from swarm_node.wire import DtypeLike, dtype_name, dtype_named
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
 
@@ -78,6 +81,21 @@ class ModelSource:
         """Most tokens the model can attend to; None if its config does not say."""
         return context_length(self.config)
 
+    @property
+    def card(self) -> Card:
+        """What a node that serves it tells everybody."""
+        return Card(
+            name=public_name(self.name, self.files.commit is not None),
+            revision=self.files.commit,
+            fingerprint=self.fingerprint,
+            blocks=self.blocks,
+            hidden_size=self.hidden_size,
+            context_length=self.context_length,
+            architecture=self.config.model_type,
+            dtype=dtype_name(self.dtype),
+            size_bytes=sum(shard.size for shard in self.shards),
+        )
+
     def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
         """Memory per block and per cached token and block; the largest block counts."""
         return self.shapes.footprint(dtype, quant)
@@ -97,7 +115,10 @@ class ModelSource:
                 )
         except Exception as error:
             # Tokenizers raise whatever their many formats and libraries raise.
-            raise ModelError(f"the tokenizer of {self.name} cannot be read ({error}); use --token-ids") from error
+            said = (
+                "it needs code of its own, which is never run here" if "trust_remote_code" in str(error) else str(error)
+            )
+            raise ModelError(f"the tokenizer of {self.name} cannot be read ({said}); give token ids instead") from error
         return tokenizer
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import trio
 
-from dht import Identity, Peer, open_peer
+from dht import Identity, Peer, catalogue_of, open_peer
 from routing import NodeState, NodeView, Snapshot, Span
 from routing.node.self_placement import Model
 from swarm_node.compute import HostedBlocks, HostedModel
@@ -139,7 +139,7 @@ class Node:
             chosen = await self._choose_blocks(peer, model, self._met)
             demand = Demand(model.blocks, trio.current_time)
             self._own = own = OwnView(chosen, demand, self._changed)
-            self._announcer = announcer = Announcer(directory, lambda: own.now)
+            self._announcer = announcer = Announcer(directory, lambda: own.now, catalogue_of(peer), model.card)
             self._lookout = lookout = Lookout(peer, directory, _facts(model), own)
             try:
                 async with trio.open_nursery() as nursery:
@@ -198,7 +198,7 @@ class Node:
         speed = await in_thread(lambda: _speed(blocks, self._speed_file(model, dtype)))
         own.update(prefill_seconds=speed.prefill_seconds, decode_seconds=speed.decode_seconds)
         promises = Promises(peer, model.fingerprint)
-        served = Served(model.fingerprint, _public_name(model.name), span, model.hidden_size)
+        served = Served(model.fingerprint, model.card.name, span, model.hidden_size)
         async with open_engine(blocks, own.now.cache_tokens, self._tally) as engine, trio.open_nursery() as nursery:
             self._engine = engine
 
@@ -264,9 +264,3 @@ def _speed(blocks: HostedBlocks, file: Path) -> ComputeSpeed:
 
 def _facts(model: HostedModel) -> Model:
     return Model(model.blocks, session_tokens(model.context_length))
-
-
-def _public_name(name: str) -> str:
-    """A Hub id as it is; of a directory only its own name, since the rest is nobody's business."""
-    path = Path(name)
-    return path.resolve().name[:200] if path.is_dir() else name

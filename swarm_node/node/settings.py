@@ -10,6 +10,11 @@ SESSION_SILENCE_SECONDS = 30.0
 MIN_ANNOUNCE_SECONDS = 1.0
 """Between two announcements of a node whose sessions come and go."""
 
+CARD_SECONDS = 30.0
+CARD_LIFETIME_SECONDS = 100.0
+"""A node publishes its model's card again after the first, and it fades after the second: two may get lost. A card says
+nothing that changes, and counts only beside a node's record, so it need not be as fresh as that."""
+
 DEMAND_SECONDS = 180.0
 """Over which a node averages how many jobs come: a burst should not move blocks, a busy evening should."""
 

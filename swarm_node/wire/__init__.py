@@ -7,7 +7,7 @@ from __future__ import annotations
 from swarm_node.wire.about import check_model
 from swarm_node.wire.ask import answer_to, ask, asking, open_stream
 from swarm_node.wire.card import ModelCard
-from swarm_node.wire.dtypes import PLAIN, DtypeLike, dtype_name, dtype_named, token_bytes, wire_named
+from swarm_node.wire.dtypes import DtypeLike, dtype_name, dtype_named, token_bytes, wire_named
 from swarm_node.wire.frames import end_stream, error_of, failed, receive_message, send_message
 from swarm_node.wire.messages import (
     HOP_PROTOCOL,
@@ -41,7 +41,6 @@ from swarm_node.wire.prefix import Beginning, common_tokens, keys_within, more_k
 
 __all__ = [
     "HOP_PROTOCOL",
-    "PLAIN",
     "SESSION_PROTOCOL",
     "About",
     "Attach",

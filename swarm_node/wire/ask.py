@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from dht import Peer, Stream
 from routing.errors import ProtocolError
@@ -14,6 +12,9 @@ from swarm_node.settings import CONNECT_SECONDS, OPEN_SECONDS
 from swarm_node.tasks import deadline
 from swarm_node.wire.frames import end_stream, error_of, receive_message, send_message
 from swarm_node.wire.messages import SESSION_PROTOCOL, Close, Failed, Message
+
+if TYPE_CHECKING:
+    import torch
 
 Answer = TypeVar("Answer", bound=Message)
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgpack
-import torch
 import trio
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -33,6 +32,9 @@ from swarm_node.settings import CLOSE_SECONDS, PROBE_BYTES
 from swarm_node.wire.dtypes import decode, encode, tensor_bytes, token_bytes
 from swarm_node.wire.messages import Close, Failed, Message, Probe, Probed, Result, Step, printable, tokens_in_all
 from swarm_node.wire.settings import MAX_HEADER_BYTES, MAX_HEADER_ITEMS, MAX_PAYLOAD_BYTES, MAX_SESSION_TOKENS
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 

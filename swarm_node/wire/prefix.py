@@ -10,12 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from hashlib import blake2b
-
-import torch
+from typing import TYPE_CHECKING
 
 from swarm_node.wire.dtypes import tensor_bytes
 from swarm_node.wire.messages import WireDtype
 from swarm_node.wire.settings import PREFIX_KEY_BYTES, PREFIX_KEYS_MAX, PREFIX_TOKENS
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,13 @@ class Beginning:
         return common_tokens(self.keys, other.keys) if self.owner == other.owner else 0
 
 
-def more_keys(keys: bytes, states: torch.Tensor, wire: WireDtype | None = None) -> bytes:
+def more_keys(keys: bytes, states: torch.Tensor, wire: WireDtype | None = None, owner: str = "") -> bytes:
     """``keys`` and those that follow for ``states`` [length, hidden], of which they name the beginnings so far.
 
     States that travel in another number format, ``wire``, have other keys: what the hops keep of them is not the same.
+    So have those of another ``owner``, where one client asks for several people: none finds what another has sent.
     """
-    made, last = [keys], keys[-PREFIX_KEY_BYTES:] or (wire or "").encode()
+    made, last = [keys], keys[-PREFIX_KEY_BYTES:] or f"{wire or ''}{owner}".encode()
     known = len(keys) // PREFIX_KEY_BYTES
     for number in range(known, min(len(states) // PREFIX_TOKENS, PREFIX_KEYS_MAX)):
         key = blake2b(last, digest_size=PREFIX_KEY_BYTES)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.generation import Sampling
+from cli.sampling import Sampling
 
 
 @pytest.mark.parametrize("do_sample", [None, True])

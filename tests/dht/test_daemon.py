@@ -23,6 +23,7 @@ HOLD_A_PEER = """
     import sys, threading
     from pathlib import Path
     import trio
+    import dht.table  # a thread that outlives the main one can no longer import it
     from dht import Identity, open_peer
 
     async def main():

@@ -14,7 +14,8 @@ from hivemind.dht.validation import DHTRecord
 from hivemind.p2p import PeerID
 
 from dht import Directory, Identity, NodeRecord, Peer
-from dht.directory import _key, _shard
+from dht.board import shard_key, shard_of
+from dht.table import Table
 from dht.table.signed_records import SignedRecords
 from routing import NodeState, Span
 from routing.errors import ProtocolError
@@ -135,9 +136,10 @@ async def test_a_newcomer_learns_of_nodes_that_announced_before_it_came(tmp_path
 
 async def store_raw(liar: Peer, victim: Peer, publisher: str, value: bytes, signer: Identity) -> bool:
     """Ask ``victim`` to keep a record in the name of ``publisher`` signed by ``signer``, past all checks of our own."""
-    table = liar._table
+    table = liar._entries
+    assert isinstance(table, Table)
     expiration = time.time() + 20
-    key = DHTID.generate(source=_key(MODEL, _shard(publisher)))
+    key = DHTID.generate(source=shard_key(f"nodes/{MODEL}", shard_of(publisher)))
     record = DHTRecord(key.to_bytes(), msgpack.packb(publisher), msgpack.packb(value), expiration)
     signed = SignedRecords(signer).sign_value(record)
     (stored,) = await table._thread.run(

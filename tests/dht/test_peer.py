@@ -12,8 +12,8 @@ import trio
 
 import dht.peer
 from dht import Identity, Stream
+from dht.clock import check_clock
 from dht.peer import _published
-from dht.table.table import _check_clock
 from routing.errors import ClockSkew, PeerUnreachable, UsageError
 from tests.dht.peers import LOOPBACK, in_trio, local_peer, next_line, python, view_of
 
@@ -185,11 +185,11 @@ async def test_a_wrong_clock_is_reported_with_how_wrong_it_is(tmp_path: Path) ->
 def test_clocks_may_differ_a_little_but_not_much() -> None:
     peer_id, now = "12D3KooWFAeNYeXKe7ghqYVkBUB6JUzj1xDr78feuSeaUgHVkCQa", 1e9
     for theirs in (now, now - 2.9, now + 2.9):
-        _check_clock(peer_id, theirs, now, now + 0.1)
+        check_clock(peer_id, theirs, now, now + 0.1)
     with pytest.raises(ClockSkew, match=r"3600 s behind that of peer .*timedatectl"):
-        _check_clock(peer_id, now + 3600, now, now + 0.1)
+        check_clock(peer_id, now + 3600, now, now + 0.1)
     with pytest.raises(ClockSkew, match="4 s ahead of"):
-        _check_clock(peer_id, now - 4, now, now + 0.1)
+        check_clock(peer_id, now - 4, now, now + 0.1)
 
 
 @in_trio(60)

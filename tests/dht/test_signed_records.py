@@ -35,7 +35,9 @@ def publish(identity: Identity, value: object = b"value", *, seconds: float = 20
 def test_a_record_of_its_publisher_is_accepted(alice: Identity, rule: SignedRecords) -> None:
     record = publish(alice)
     assert rule.validate(record)
-    assert msgpack.unpackb(rule.strip_value(record)) == b"value"
+    (signed, value) = msgpack.unpackb(rule.strip_value(record)), msgpack.packb(b"value")
+    assert signed == record.value
+    assert signed[:-64] == value
 
 
 def test_a_changed_record_is_refused(alice: Identity, rule: SignedRecords, tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    LogitsProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    set_seed,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from routing import Span
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
@@ -210,6 +217,67 @@ def test_a_rule_of_the_callers_own_when_to_stop_sees_every_token(model: SwarmMod
     written = generated(model, REPEATING, stopping_criteria=StoppingCriteriaList([Rule()]))
     assert written == expected(path, REPEATING)[:7]
     assert seen == list(range(1, 8))
+    assert model.rounds() < 7
+
+
+class Diary(BaseStreamer, StoppingCriteria, LogitsProcessor):
+    """Writes down who is shown which length of a text, and ends it at ``last``."""
+
+    def __init__(self, last: int) -> None:
+        self.entries: list[tuple[str, int]] = []
+        self._last = last
+        self._streamed = 0
+
+    def put(self, value: torch.Tensor) -> None:
+        self._streamed += value.numel()
+        self.entries.append(("streamed", self._streamed))
+
+    def end(self) -> None:
+        self.entries.append(("ended", self._streamed))
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any) -> torch.Tensor:
+        length = input_ids.shape[1]
+        if isinstance(scores, torch.Tensor):
+            self.entries.append(("chosen after", length))
+            return scores
+        self.entries.append(("judged", length))
+        return torch.tensor([length == self._last])
+
+
+@pytest.mark.parametrize("do_sample", [False, True])
+def test_streamers_rules_and_processors_take_turns_as_in_plain_transformers(
+    model: SwarmModel, path: Path, do_sample: bool
+) -> None:
+    last = len(REPEATING) + 31
+    written, diaries = [], []
+    for target in (model, yardstick(path)):
+        diary = Diary(last)
+        set_seed(7)
+        inputs = torch.tensor([REPEATING])
+        output = target.generate(
+            inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=NEW_TOKENS, do_sample=do_sample,
+            temperature=0.2 if do_sample else None, pad_token_id=0, streamer=diary, stopping_criteria=[diary],
+            logits_processor=[diary],
+        )  # fmt: skip
+        written.append([*output[0].tolist(), int(torch.randint(1000, (1,)))])
+        diaries.append(diary.entries)
+    assert written[0] == written[1]
+    assert diaries[0] == diaries[1]
+    assert model.rounds() < 31
+
+
+def test_a_cache_holds_no_guess_beyond_the_token_that_a_rule_ended_the_text_at(model: SwarmModel, path: Path) -> None:
+    for last in range(3, 12):
+        cache = model.new_cache(300)
+        stop = Diary(len(REPEATING) + last)
+        answer = generated(model, REPEATING, past_key_values=cache, stopping_criteria=[stop])
+        assert len(answer) == last
+        assert cache.get_seq_length() == len(REPEATING) + last - 1
+        assert (
+            generated(model, [*REPEATING, *answer], past_key_values=cache)[:20]
+            == expected(path, REPEATING)[last : last + 20]
+        )
+        cache.close()
 
 
 def test_a_node_that_dies_while_guesses_are_verified_does_not_change_the_text(

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY = 32_000
 HUNDRED_MILLION = {
@@ -38,3 +42,12 @@ def random_ids(length: int, seed: int) -> list[int]:
     """A prompt of ``length`` tokens that no other seed shares."""
     generator = torch.Generator().manual_seed(seed)
     return [int(token) for token in torch.randint(3, VOCABULARY, (length,), generator=generator)]
+
+
+def make_tokenizer(model: Path) -> Path:
+    """Give a model a tokenizer: one word for each token, so that every token is text. Returns ``model``."""
+    words = Tokenizer(WordLevel({f"w{token}": token for token in range(VOCABULARY)}, unk_token="w0"))
+    words.pre_tokenizer = WhitespaceSplit()
+    words.decoder = Fuse()
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(model)
+    return model

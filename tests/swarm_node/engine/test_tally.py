@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from swarm_node.engine.engine import open_engine
 from swarm_node.engine.tally import Spread, Tally
 from tests.swarm_node.watched import ALL, Watched, one_step, random_hidden, run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList, set_seed
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteriaList, set_seed
 from transformers.generation.streamers import BaseStreamer
 
 from swarm_node.generate.hooks import OneByOne, Verifying
@@ -48,11 +48,16 @@ def one_by_one(text: list[int], tokens: int) -> list[int]:
     return text
 
 
+def watched(streamer: BaseStreamer | None = None) -> OneByOne:
+    """By nobody's rules, and by ``streamer``."""
+    return OneByOne(streamer, StoppingCriteriaList(), GenerationConfig(max_length=100))
+
+
 def test_sampling_draws_the_tokens_that_it_draws_without_guesses() -> None:
     set_seed(3)
     expected = one_by_one([1, 2], 12)
     set_seed(3)
-    verifying = Verifying(LogitsProcessorList(), draws=True)
+    verifying = Verifying(LogitsProcessorList(), watched(), draws=True)
     text, right = [1, 2], 0
     while len(text) < len(expected):
         # Guesses of which some are right, and one after a wrong one is right again.
@@ -67,7 +72,7 @@ def test_sampling_draws_the_tokens_that_it_draws_without_guesses() -> None:
 
 def test_processors_are_asked_once_for_each_token_of_the_text() -> None:
     remembering = Remembering()
-    verifying = Verifying(LogitsProcessorList([remembering]), draws=False)
+    verifying = Verifying(LogitsProcessorList([remembering]), watched(), draws=False)
     text = [1, 2]
     for _ in range(5):
         following = int(scores_after(text).argmax())
@@ -85,8 +90,9 @@ def test_a_streamer_is_given_one_token_at_a_time() -> None:
         def end(self) -> None:
             given.append([])
 
-    streamer = OneByOne(Inner())
-    streamer.put(torch.tensor([[4, 5, 6]]))
-    streamer.put(torch.tensor([7]))
+    streamer = watched(Inner())
+    for text, new in ([1, 4, 5, 6], 3), ([1, 4, 5, 6, 7], 1):
+        streamer.put(torch.tensor([text[-new:]]))
+        streamer(torch.tensor([text]), None)
     streamer.end()
     assert given == [[4], [5], [6], [7], []]

@@ -1,0 +1,72 @@
+"""A route that says what its requests hold: it checks them, and the OpenAPI description is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import trio
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from swarm_node.gateway.errors import Problem, Refused, bad_request
+from swarm_node.gateway.settings import BODY_BYTES, BODY_SECONDS
+
+LONGEST_TAG = 64
+"""Characters of what a client sent that an error repeats."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class Operation(Route):
+    """One path and method of an API."""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response]],
+        *,
+        summary: str,
+        body: type[BaseModel] | None = None,
+    ) -> None:
+        """``body``: what its JSON bodies hold; read them with ``checked_body``."""
+        super().__init__(path, endpoint, methods=[method])
+        self.method = method
+        self.summary = summary
+        self.body = body
+
+
+async def checked_body(request: Request, kind: type[Body]) -> Body:
+    """The request's JSON body. Raises Refused: 400 with the first field that cannot be right, 413, or 408."""
+    raw = await _read(request)
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        first: Any = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = first["msg"]
+        if first["type"] == "union_tag_invalid":
+            tag, known = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+            what = f"'{tag[:LONGEST_TAG]}' is not understood here, but {known}"
+        raise bad_request(f"{where}: {what}" if where else what, where or None) from None
+
+
+async def _read(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    with trio.move_on_after(BODY_SECONDS) as scope:
+        async for part in request.stream():
+            size += len(part)
+            if size > BODY_BYTES:
+                raise Refused(
+                    Problem(413, f"the request is longer than {BODY_BYTES} bytes; shorten it", "invalid_request_error")
+                )
+            parts.append(part)
+    if scope.cancelled_caught:
+        raise Refused(
+            Problem(408, f"the request did not arrive within {BODY_SECONDS:.0f} s; send it again", "timeout_error")
+        )
+    return b"".join(parts)
