@@ -14,6 +14,7 @@ try:
 
     from cli.chat import chat
     from cli.demo import demo
+    from cli.doctor import doctor
     from cli.generate import generate
     from cli.node import node
     from cli.plan import plan
@@ -72,7 +73,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (node, generate, chat, serve, status, plan, simulate, demo):
+for command in (node, generate, chat, serve, status, plan, simulate, demo, doctor):
     app.command()(command)
 
 
