@@ -24,6 +24,8 @@ from swarm_node.gateway.messages_events import anthropic_error
 from swarm_node.gateway.models import routes as models_routes
 from swarm_node.gateway.openapi import openapi_routes
 from swarm_node.gateway.responses import routes as responses_routes
+from swarm_node.gateway.static import routes as page_routes
+from swarm_node.gateway.viewers import routes as picture_routes
 
 RouteGroup = Callable[[Gateway], Sequence[BaseRoute]]
 """Each API is one: ``routes`` of its module."""
@@ -34,9 +36,10 @@ KEYED: Sequence[RouteGroup] = (
     responses_routes,
     messages_routes,
     models_routes,
+    picture_routes,
     metrics_routes,
 )
-OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes,)
+OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes, page_routes)
 ERROR_BODIES: Mapping[str, ErrorBody] = {"/v1/messages": anthropic_error}
 """Forms of errors other than OpenAI's, by the beginning of a path."""
 
