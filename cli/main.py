@@ -31,10 +31,18 @@ _Mistake: Any = typer.BadParameter.__base__
 class Commands(TyperGroup):
     """Says in one line what was typed wrong."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """typer's hook: run what was typed, and end the process unless ``standalone_mode`` is false."""
         try:
-            outcome = super().main(*args, standalone_mode=False, **extra)
+            outcome = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except _Mistake as mistake:
             if not standalone_mode:
                 raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import trio
 
@@ -13,6 +14,17 @@ from routing.errors import ContextTooLong
 from swarm_node.client.chains import Chains
 from swarm_node.client.session import Session
 from swarm_node.wire import ModelCard, WireDtype
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The swarm as one client sees it."""
+
+    snapshot: Snapshot
+    round_trips: Mapping[str, float]
+    """Seconds there and back by peer id, of the nodes that it has spoken with."""
+    failed: frozenset[str]
+    """Peers that have failed it lately, whatever their records say."""
 
 
 class SwarmClient:
@@ -38,6 +50,12 @@ class SwarmClient:
         snapshot = await self.chains.snapshot(max_age=0.0)
         await self.chains.check_model()
         return snapshot
+
+    async def sight(self) -> Sight:
+        """The same with what the client has met itself. Raises WrongModel."""
+        snapshot = await self.current_swarm()
+        router = self.chains.router
+        return Sight(snapshot, router.round_trips.measured(), router.avoided())
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from routing import Coordinate, NodeView
 from swarm_node.client.settings import ASSUMED_HOP_SECONDS, RTT_GAIN
 
@@ -19,6 +21,10 @@ class RoundTrips:
         self._means[node.peer_id] = known + RTT_GAIN * (seconds - known)
         if node.coordinate.placed:
             self.place = self.place.after(node.coordinate, seconds)
+
+    def measured(self) -> Mapping[str, float]:
+        """Seconds there and back by peer id, of the nodes that it has spoken with."""
+        return dict(self._means)
 
     def to(self, node: NodeView) -> float:
         """Seconds there and back; ASSUMED_HOP_SECONDS where nothing is known."""

@@ -133,6 +133,11 @@ class Router:
         self._failed[peer_id] = _Failed(trio.current_time() + AVOID_FAILED_SECONDS, time.time())
         return not known
 
+    def avoided(self) -> frozenset[str]:
+        """Peers that failed lately, by id."""
+        now = trio.current_time()
+        return frozenset(peer_id for peer_id, failed in self._failed.items() if failed.until > now)
+
     def _around_the_failed(
         self, snapshot: Snapshot, find: Callable[[Collection[str]], tuple[Hop, ...]]
     ) -> tuple[Hop, ...]:

@@ -140,6 +140,8 @@ def _toml(path: Path, text: str) -> list[KeyRecord]:
         tables = tomllib.loads(text).get("keys", [])
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the keys file {path} is not TOML ({error}); write [[keys]] tables") from error
+    if not isinstance(tables, list):
+        raise UsageError(f"the keys file {path} has no list of keys; write [[keys]] tables")
     return [_record(table, f"{path}, key {number}") for number, table in enumerate(tables, start=1)]
 
 

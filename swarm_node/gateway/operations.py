@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import trio
@@ -58,13 +59,13 @@ async def _read(request: Request) -> bytes:
     parts: list[bytes] = []
     size = 0
     with trio.move_on_after(BODY_SECONDS) as scope:
-        async for part in request.stream():
-            size += len(part)
-            if size > BODY_BYTES:
-                raise Refused(
-                    Problem(413, f"the request is longer than {BODY_BYTES} bytes; shorten it", "invalid_request_error")
-                )
-            parts.append(part)
+        async with aclosing(request.stream()) as stream:
+            async for part in stream:
+                size += len(part)
+                if size > BODY_BYTES:
+                    message = f"the request is longer than {BODY_BYTES} bytes; shorten it"
+                    raise Refused(Problem(413, message, "invalid_request_error"))
+                parts.append(part)
     if scope.cancelled_caught:
         raise Refused(
             Problem(408, f"the request did not arrive within {BODY_SECONDS:.0f} s; send it again", "timeout_error")

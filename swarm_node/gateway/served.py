@@ -15,7 +15,7 @@ from swarm_node.generate import Batch
 from swarm_node.text import end_tokens
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Served:
     """One model, ready to answer. Its batch belongs to who opened that."""
 

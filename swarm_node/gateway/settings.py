@@ -68,3 +68,19 @@ LINGER_SECONDS = 10.0
 
 REFUSAL_SECONDS = 300.0
 """For which a model is not tried again whose files could not be had."""
+
+PICTURE_SECONDS = 1.0
+"""Between two readings of a swarm that somebody watches, however many watch it; nodes announce what changes within a
+second or two."""
+
+PICTURE_READING_SECONDS = 10.0
+"""For one reading of the directory."""
+
+VIEWERS = 64
+"""Who may watch a swarm at once: each holds a connection for hours."""
+
+PICTURE_NODES = 512
+"""Nodes that a picture holds at most; more would be narrower than a pixel each."""
+
+JOIN_PEERS = 2
+"""Nodes that a command to join names: one of them may be gone when somebody types it."""

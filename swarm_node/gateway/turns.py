@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from swarm_node.gateway.settings import ANSWER_TOKENS, MINIMAL_TEMPERATURE
 from swarm_node.gateway.turn import Choosing, Event, Turn
 from swarm_node.gateway.writing import Writing
 from swarm_node.generate import Request
-from swarm_node.text import Stops, TextPieces, answer_parser, chat_prompt
+from swarm_node.text import Stops, TextPieces, answer_parser, chat_prompt, grammar_of
 
 SEEDS = 2**32
 """What transformers takes; clients send other numbers too, and each stands for one of these."""
@@ -50,6 +50,16 @@ def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
     prompt = chat_prompt(tokenizer, turn.messages, tools, template=turn.template)
     text: str = tokenizer.decode(prompt, skip_special_tokens=False)
     most = answer_room(served, len(prompt), choosing.max_tokens, ANSWER_TOKENS, fits=choosing.fits_context)
+    grammar = grammar_of(
+        tokenizer,
+        served.model_type,
+        vocabulary=served.vocabulary,
+        ends=served.ends,
+        prompt_text=text,
+        response_format=turn.response_format,
+        tools=tools,
+        tool_choice=turn.tool_choice,
+    )
     choices: list[Choice] = []
     for index in range(choosing.n):
         parser = answer_parser(tokenizer, served.model_type, text, tools)
@@ -62,7 +72,8 @@ def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
             set(served.ends) - set(tokenizer.convert_tokens_to_ids(list(parser.keep))),
             choosing.top_logprobs is not None,
         )
-        choices.append(Choice(index, request_of(choosing, served, key, prompt, most, index), writing))
+        held = [] if grammar is None else [grammar.processor(len(prompt))]
+        choices.append(Choice(index, request_of(choosing, served, key, prompt, most, index, held), writing))
     return choices
 
 
@@ -73,19 +84,19 @@ def request_of(
     prompt: list[int],
     max_tokens: int,
     index: int,
-    processors: tuple[LogitsProcessor, ...] = (),
-    *,
-    prompt_logprobs: bool = False,
+    processors: Sequence[Callable[..., Any]] = (),
 ) -> Request:
-    """What the batch is asked for choice ``index``. Raises Refused for tokens that the model does not have."""
+    """What the batch is asked for choice ``index``; ``processors`` come after OpenAI's own.
+
+    Raises Refused for tokens that the model does not have.
+    """
     return Request(
         prompt=prompt,
         max_new_tokens=max_tokens,
         options={**options_of(choosing), "eos_token_id": list(served.ends)},
-        processors=(*processors, *processors_of(choosing, served, len(prompt))),
+        processors=(*processors_of(choosing, served, len(prompt)), *processors),
         seed=None if choosing.seed is None else (choosing.seed + index) % SEEDS,
         top_logprobs=choosing.top_logprobs,
-        prompt_logprobs=prompt_logprobs,
         owner=key.owner,
     )
 

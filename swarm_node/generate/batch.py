@@ -14,6 +14,7 @@ import trio
 from dht.nursery import open_owner_nursery
 from routing import Hop, Snapshot
 from routing.errors import UsageError
+from swarm_node.client import Sight
 from swarm_node.generate.cohort import Cohort
 from swarm_node.generate.model import SwarmModel, connect
 from swarm_node.generate.request import Request, Token
@@ -107,6 +108,11 @@ class Batch:
         """The swarm as it is now. Raises WrongModel, NetworkError."""
         bridge = self.model.bridge
         return await trio.to_thread.run_sync(bridge.call, bridge.client.current_swarm, abandon_on_cancel=True)
+
+    async def sight(self) -> Sight:
+        """The same, with how far the nodes are and which have failed lately. Raises WrongModel, NetworkError."""
+        bridge = self.model.bridge
+        return await trio.to_thread.run_sync(bridge.call, bridge.client.sight, abandon_on_cancel=True)
 
     @asynccontextmanager
     async def answer(self, request: Request) -> AsyncIterator[Answer]:
