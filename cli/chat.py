@@ -53,50 +53,57 @@ def chat(
     with reported(debug):
         peers = options.required_peers(initial_peers)
 
-        import torch
+        from cli.early import joining_early
+        from cli.imports import lean_imports
 
-        from cli.chat_lines import chat_lines
-        from cli.conversation import Conversation
-        from cli.generation import joined
-        from cli.model_choice import chosen_source
-        from cli.prompt import ends_of
-        from cli.sampling import Sampling
-        from swarm_node.text import chat_prompt
+        with joining_early(model, peers, timeout, wire_dtype.value) as bridge:
+            with lean_imports():
+                import torch
 
-        if threads is not None:
-            torch.set_num_threads(threads)
-        source = chosen_source(model, revision, peers)
-        tokenizer = source.tokenizer()
-        if tokenizer is None or not tokenizer.chat_template:
-            raise UsageError(f"{source.name} has no chat template; use swarm generate")
-        told = [{"role": "system", "content": whole(system, "--system")}] if system else []
-        chat_prompt(tokenizer, [*told, {"role": "user", "content": "Hello"}])  # refused before the swarm is joined
-        sampling = Sampling(
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            repetition_penalty=repetition_penalty,
-            seed=seed,
-        ).for_chat(source.generation_config)
-        with (
-            joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device) as swarm_model,
-            chat_lines() as lines,
-        ):
-            sampling.plant()
-            conversation = Conversation(
-                swarm_model,
-                tokenizer,
-                sampling,
-                stop=options.stops_of(stop),
-                ends=ends_of(source, tokenizer, chat=True),
-                context_length=source.context_length,
-            )
-            conversation.system = system
-            if lines.interactive:
-                tell(f"{source.name} is at the other end. /help tells what can be typed.")
-            converse(conversation, lines, lambda: swarm_model.bridge.running)
+                from cli.chat_lines import chat_lines
+                from cli.conversation import Conversation
+                from cli.generation import joined
+                from cli.model_choice import chosen_source
+                from cli.prompt import ends_of
+                from cli.sampling import Sampling
+                from swarm_node.text import chat_prompt
+
+            if threads is not None:
+                torch.set_num_threads(threads)
+            source = chosen_source(model, revision, peers)
+            tokenizer = source.tokenizer()
+            if tokenizer is None or not tokenizer.chat_template:
+                raise UsageError(f"{source.name} has no chat template; use swarm generate")
+            told = [{"role": "system", "content": whole(system, "--system")}] if system else []
+            chat_prompt(tokenizer, [*told, {"role": "user", "content": "Hello"}])  # refused before the swarm is joined
+            sampling = Sampling(
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                min_p=min_p,
+                repetition_penalty=repetition_penalty,
+                seed=seed,
+            ).for_chat(source.generation_config)
+            with (
+                joined(
+                    source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device, bridge
+                ) as swarm_model,
+                chat_lines() as lines,
+            ):
+                sampling.plant()
+                conversation = Conversation(
+                    swarm_model,
+                    tokenizer,
+                    sampling,
+                    stop=options.stops_of(stop),
+                    ends=ends_of(source, tokenizer, chat=True),
+                    context_length=source.context_length,
+                )
+                conversation.system = system
+                if lines.interactive:
+                    tell(f"{source.name} is at the other end. /help tells what can be typed.")
+                converse(conversation, lines, lambda: swarm_model.bridge.running)
 
 
 def converse(conversation: Conversation, lines: Lines, connected: Callable[[], bool]) -> None:

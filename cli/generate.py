@@ -57,37 +57,44 @@ def generate(
             raise UsageError("--token-ids are the whole prompt; give no other, no --file and no --system with them")
         words = read_prompt(prompt, file) if token_ids is None else None
 
-        import torch
+        from cli.early import joining_early
+        from cli.imports import lean_imports
 
-        from cli.generation import joined, run_generation
-        from cli.model_choice import chosen_source
-        from cli.prompt import check_length, encode, ends_of
-        from cli.sampling import Sampling
-        from cli.screen import Screen
+        with joining_early(model, peers, timeout, wire_dtype.value) as bridge:
+            with lean_imports():
+                import torch
 
-        if threads is not None:
-            torch.set_num_threads(threads)
-        sampling = Sampling(
-            max_new_tokens=max_new_tokens,
-            do_sample=do_sample,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            repetition_penalty=repetition_penalty,
-            num_beams=num_beams,
-            seed=seed,
-            ignore_eos=ignore_eos,
-        )
-        stops = options.stops_of(stop)
-        source = chosen_source(model, revision, peers)
-        prompt_ids, tokenizer = encode(source, words, token_ids, system)
-        check_length(source, len(prompt_ids), max_new_tokens)
-        ends = ends_of(source, tokenizer, chat=system is not None)
-        screen = Screen(tokenizer, stops, show=not json_output)
-        with joined(source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device) as swarm_model:
-            sampling.plant()
-            generated = run_generation(swarm_model, prompt_ids, tokenizer, sampling, screen, stop=stops, ends=ends)
+                from cli.generation import joined, run_generation
+                from cli.model_choice import chosen_source
+                from cli.prompt import check_length, encode, ends_of
+                from cli.sampling import Sampling
+                from cli.screen import Screen
+
+            if threads is not None:
+                torch.set_num_threads(threads)
+            sampling = Sampling(
+                max_new_tokens=max_new_tokens,
+                do_sample=do_sample,
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                min_p=min_p,
+                repetition_penalty=repetition_penalty,
+                num_beams=num_beams,
+                seed=seed,
+                ignore_eos=ignore_eos,
+            )
+            stops = options.stops_of(stop)
+            source = chosen_source(model, revision, peers)
+            prompt_ids, tokenizer = encode(source, words, token_ids, system)
+            check_length(source, len(prompt_ids), max_new_tokens)
+            ends = ends_of(source, tokenizer, chat=system is not None)
+            screen = Screen(tokenizer, stops, show=not json_output)
+            with joined(
+                source, peers, dtype.value, timeout, wire_dtype.value, draft_model, device, bridge
+            ) as swarm_model:
+                sampling.plant()
+                generated = run_generation(swarm_model, prompt_ids, tokenizer, sampling, screen, stop=stops, ends=ends)
         if json_output:
             print(json.dumps(as_json(generated)))
 

@@ -18,6 +18,7 @@ from swarm_node.generate import connect
 
 if TYPE_CHECKING:
     from cli.screen import Screen
+    from swarm_node.client import Bridge
     from swarm_node.generate import RemoteCache, SwarmModel
     from swarm_node.model import ModelSource
 
@@ -56,8 +57,12 @@ def joined(
     wire_dtype: str = "auto",
     draft_model: str | None = None,
     device: str = "cpu",
+    bridge: Bridge | None = None,
 ) -> Iterator[SwarmModel]:
-    """The swarm's model, as long as the body runs; a person sees that it takes a moment, and what it waits for."""
+    """The swarm's model, as long as the body runs; a person sees that it takes a moment, and what it waits for.
+
+    ``bridge``: see joining_early().
+    """
     with progress("joining the swarm …"):
         model = connect(
             source,
@@ -68,6 +73,7 @@ def joined(
             draft_model=draft_model,
             wire_dtype=wire_dtype,
             device=device,
+            bridge=bridge,
         )
     with model:
         yield model

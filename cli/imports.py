@@ -29,6 +29,35 @@ def lasting_imports() -> Iterator[None]:
 
 
 @contextmanager
+def lean_imports() -> Iterator[None]:
+    """Import torch and transformers in here, for a command that compiles no model and spreads none over processes.
+
+    transformers takes functions of torch's compiler to mark its own with, and classes of tensors that are spread, which
+    bring sympy and what else belongs to them; and of scipy what training calls. Together they are more than torch.
+    Whoever compiles a model in such a process all the same compiles some functions that were marked to be left alone.
+    """
+    with lasting_imports(), deferred_import("scipy.optimize"):
+        import torch
+
+        from dht.late_package import put_off
+
+        put_off("torch._dynamo", disable=_unmarked, assume_constant_result=_unmarked, allow_in_graph=_unmarked)
+        spreads, torch.distributed.is_available = torch.distributed.is_available, lambda: False
+        try:
+            from transformers.utils import is_torch_distributed_available
+
+            is_torch_distributed_available()  # it remembers what it has found
+        finally:
+            torch.distributed.is_available = spreads
+        yield
+
+
+def _unmarked(function: Callable[..., Any] | None = None, *_: object, **__: object) -> Callable[..., Any]:
+    """In place of a decorator, with options or without."""
+    return function if function is not None else _unmarked
+
+
+@contextmanager
 def deferred_import(module: str) -> Iterator[None]:
     """Import in here: functions taken from ``module`` load it when they are called first."""
     if module in sys.modules:

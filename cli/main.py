@@ -14,6 +14,7 @@ try:
 
     from cli.chat import chat
     from cli.demo import demo
+    from cli.doctor import doctor
     from cli.generate import generate
     from cli.node import node
     from cli.plan import plan
@@ -30,10 +31,18 @@ _Mistake: Any = typer.BadParameter.__base__
 class Commands(TyperGroup):
     """Says in one line what was typed wrong."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """typer's hook: run what was typed, and end the process unless ``standalone_mode`` is false."""
         try:
-            outcome = super().main(*args, standalone_mode=False, **extra)
+            outcome = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except _Mistake as mistake:
             if not standalone_mode:
                 raise
@@ -64,7 +73,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (node, generate, chat, serve, status, plan, simulate, demo):
+for command in (node, generate, chat, serve, status, plan, simulate, demo, doctor):
     app.command()(command)
 
 

@@ -60,16 +60,21 @@ async def card_of(guest: Peer, model: str, revision: str | None) -> Card:
             )
         if found:
             return found[0].card
-    from swarm_node.model import ModelSource, read_outline
+    return await in_thread(lambda: _opened(model, revision, models))
 
-    outline = await in_thread(lambda: read_outline(model))
-    if outline is not None:
-        return outline
+
+def _opened(model: str, revision: str | None, models: Sequence[PresentModel]) -> Card:
+    from swarm_node.model import read_outline
+
     try:
-        source = await in_thread(lambda: ModelSource.open(model, revision))
+        outline = read_outline(model)
+        if outline is not None:
+            return outline
+        from swarm_node.model import ModelSource  # brings transformers, which takes seconds
+
+        return ModelSource.open(model, revision).card
     except ModelNotFound as error:
         raise ModelNotFound(f"{error}; this swarm serves {_listed(models)}" if models else str(error)) from error
-    return source.card
 
 
 async def _models_of(initial_peers: Sequence[str]) -> tuple[PresentModel, ...]:

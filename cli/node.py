@@ -13,7 +13,7 @@ import typer
 
 from cli import options
 from cli.config_file import take_config
-from cli.imports import deferred_import, lasting_imports
+from cli.imports import lean_imports
 from cli.node_lines import NodeLines, log_line, print_line
 from cli.sizes import parse_bytes
 from cli.stderr import reported
@@ -60,7 +60,10 @@ def node(
         typer.Option(metavar="SIZE", help="Memory to give, for example 6GiB; default: half of what is free."),
     ] = None,
     initial_peers: options.InitialPeers = None,
-    new_swarm: Annotated[bool, typer.Option("--new-swarm", help="Be the first node to serve this model.")] = False,
+    new_swarm: Annotated[bool, typer.Option("--new-swarm", help="Start a swarm: be its first node.")] = False,
+    new_model: Annotated[
+        bool, typer.Option("--new-model", help="Be the first node to serve this model in the swarm of --initial-peers.")
+    ] = False,
     host: Annotated[str, typer.Option(help="IPv4 address to listen on.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on; 0 takes a free one.")] = 0,
     identity: Annotated[Path | None, typer.Option(help="Key file of this node; made if it does not exist.")] = None,
@@ -98,11 +101,15 @@ def node(
         if not peers and not new_swarm:
             raise UsageError("give --initial-peers ADDRESS to join a swarm, or --new-swarm to start one")
         if peers and new_swarm:
-            raise UsageError("--new-swarm joins nobody; leave it out, or --initial-peers and SWARM_INITIAL_PEERS")
+            raise UsageError(
+                "--new-swarm joins nobody; leave it out, or --initial-peers and SWARM_INITIAL_PEERS; "
+                "to bring a further model to a swarm there is --new-model"
+            )
+        if new_model and not peers:
+            raise UsageError("--new-model is for a swarm that there is: give --initial-peers ADDRESS, or --new-swarm")
 
         with show_node(log_json) as show:  # before what takes seconds, so that something is to be seen
-            # hivemind and transformers take from it what averaging and training call: 33 MiB, 0.2 s
-            with lasting_imports(), deferred_import("scipy.optimize"):
+            with lean_imports():
                 import torch
                 import trio
 
@@ -121,7 +128,7 @@ def node(
                         blocks=span,
                         memory_bytes=memory_bytes,
                         initial_peers=peers,
-                        new_swarm=new_swarm,
+                        new_swarm=new_swarm or new_model,
                         host=host,
                         port=port,
                         dtype=dtype.value,

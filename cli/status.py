@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
-from cli.stderr import reported
+from cli.stderr import reported, tell
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from dht import Peer
 
@@ -87,18 +87,12 @@ async def _look_at_one(guest: Peer, model: str, revision: str | None, peers: tup
 
 
 async def _show(look: Look, json_output: bool, watch: bool) -> None:
-    import trio
     from rich.console import Console
-    from rich.live import Live
 
     console = Console()
     answer, picture = await look()
     if watch and console.is_terminal and not json_output:
-        with Live(picture, console=console, auto_refresh=False) as live:
-            while True:
-                await trio.sleep(WATCH_SECONDS)
-                _, picture = await look()
-                live.update(picture, refresh=True)
+        await _watch(look, picture, console)
     while True:
         if json_output:
             print(json.dumps(answer), flush=True)
@@ -106,5 +100,39 @@ async def _show(look: Look, json_output: bool, watch: bool) -> None:
             console.print(picture)
         if not watch:
             return
+        answer, picture = await _next(look)
+
+
+async def _watch(look: Look, picture: RenderableType, console: Console) -> None:
+    """Keep the picture true until Ctrl-C; what it could not look at stays as it was seen last."""
+    import trio
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    from routing.errors import NetworkError
+
+    with Live(picture, console=console, auto_refresh=False) as live:
+        live.refresh()
+        while True:
+            await trio.sleep(WATCH_SECONDS)
+            try:
+                _, picture = await look()
+                live.update(picture, refresh=True)
+            except NetworkError as error:
+                complaint = Text(f"{error}; trying again", style="red", no_wrap=True, overflow="ellipsis")
+                live.update(Group(picture, complaint), refresh=True)
+
+
+async def _next(look: Look) -> tuple[dict[str, object], RenderableType]:
+    """The next time that the swarm can be looked at."""
+    import trio
+
+    from routing.errors import NetworkError
+
+    while True:
         await trio.sleep(WATCH_SECONDS)
-        answer, picture = await look()
+        try:
+            return await look()
+        except NetworkError as error:
+            tell(f"{error}; trying again")

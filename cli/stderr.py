@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 NOISY = ("asyncio", "urllib3", "filelock", "huggingface_hub", "httpx", "httpcore")
 """Loggers whose warnings are enough, with --debug too."""
 
+_OUTPUT_ENDS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of a file without a name: standard output takes no more. Whatever goes to the network has errors of our own."""
+
 
 @contextmanager
 def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
@@ -43,11 +46,11 @@ def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
             sys.stdout.flush()
     except BaseException as error:
         cause = sole_error(error)
-        unwritten = _unwritten()
-        if unwritten is not None and isinstance(cause, OSError):
-            if unwritten.errno == errno.EPIPE:
+        if isinstance(cause, OSError) and cause.errno in _OUTPUT_ENDS and cause.filename is None:
+            _drop_output()
+            if cause.errno == errno.EPIPE:
                 raise typer.Exit(128 + signal.SIGPIPE) from None  # whoever read has seen enough, as head has
-            _fail(f"the output cannot be written: {unwritten.strerror}; make room, or send it elsewhere", 1)
+            fail(f"the output cannot be written: {cause.strerror}; make room, or send it elsewhere", 1)
         if log_json and isinstance(cause, Exception) and not isinstance(cause, typer.Exit):
             log.exception("%s", cause, exc_info=cause if debug or not isinstance(cause, SwarmError) else None)
             raise typer.Exit(cause.exit_code if isinstance(cause, SwarmError) else 1) from None
@@ -64,8 +67,13 @@ def reported(debug: bool, log_json: bool = False) -> Iterator[None]:
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the command with one line on standard error."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    complain(message)
     raise typer.Exit(exit_code) from None
+
+
+def complain(error: object) -> None:
+    """Show an error in one line, which does not end the command."""
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
 
 
 def tell(line: str) -> None:
@@ -97,30 +105,10 @@ def _configure_logging(debug: bool, log_json: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def complain(error: SwarmError) -> None:
-    """Show an error that does not end the command."""
-    print(_line(error), file=sys.stderr)
-
-
-def _unwritten() -> OSError | None:
-    """Why standard output takes no more, if so; what it was to take is then dropped, so that Python's end is quiet."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
-        return error
-    return None
-
-
-def _line(message: object) -> str:
-    return "error: " + " ".join(str(message).split())
-
-
-def _fail(message: str, exit_code: int) -> NoReturn:
-    print(_line(message), file=sys.stderr)
-    raise typer.Exit(exit_code) from None
+def _drop_output() -> None:
+    """Python writes what is left at its end: let nothing come of it."""
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _console() -> Console:

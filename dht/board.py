@@ -22,7 +22,7 @@ class Board:
     """The entries under ``name``, as on a board to which everybody may pin one note.
 
     Holds nothing that needs closing. An entry fades by itself when its time is over, so one of a node that vanished is
-    gone soon without anybody's help. Boards are spread over SHARDS keys by their publisher's id, so that no peer has
+    gone soon without anybody's help. Entries are spread over SHARDS keys by their publisher's id, so that no peer has
     to keep, and no lookup to carry, all of them.
     """
 

@@ -31,10 +31,10 @@ class _LatePackage(ModuleType):
         return getattr(self, name)
 
 
-def put_off(package: str) -> None:
+def put_off(package: str, **meanwhile: Any) -> None:
     """From now on ``package`` is imported so, unless it was already. To whoever uses it, it is the package itself.
 
-    Raises ModuleNotFoundError if it is not installed.
+    ``meanwhile`` are names that it has before its own replace them. Raises ModuleNotFoundError if it is not installed.
     """
     if package in sys.modules:
         return
@@ -43,4 +43,8 @@ def put_off(package: str) -> None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     module = module_from_spec(spec)
     module.__class__ = _LatePackage
+    vars(module).update(meanwhile)
     sys.modules[package] = module
+    parent, _, name = package.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], name, module)

@@ -129,8 +129,9 @@ SHARDS = 8
 CARDS = 1024
 """Cards of models that a reader looks at, one for each node: as many nodes as the directory is measured with."""
 
-MODELS = 32
-"""Models whose nodes are read at one look at a swarm, each a lookup; a swarm has one or a few."""
+MODELS = 16
+"""Models whose nodes are read at one look at a swarm, each a question; a swarm has one or a few, and a member answers
+ENQUIRIES_OF_PEER at a time."""
 
 ADDRESSES = 8
 """Addresses in a record: a machine with more interfaces publishes the most useful ones."""

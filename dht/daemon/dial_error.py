@@ -15,6 +15,8 @@ _REASONS = (
     ("no route to host", "no network leads there"),
     ("resource limit exceeded", "it has too many streams or connections"),
     ("stream reset", "it refused the stream"),
+    # What accepts and then says nothing, a stopped node for example, is no other protocol.
+    ("protocol: context deadline exceeded", "it accepts connections but says nothing: it hangs, or is no node"),
     ("failed to negotiate", "what answers there speaks another protocol"),
     ("no addresses", "no address of it is known"),
     ("no good addresses", "no address of it can be dialled"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -33,16 +33,21 @@ class Bridge:
         notice: Callable[[str], None],
         wire: WireDtype | None,
     ) -> None:
-        """Start the thread and join the swarm. Raises what open_client raises."""
+        """Start the thread, which joins the swarm; ``wait`` tells whether it has."""
+        self.card = card
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._client: SwarmClient | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._scope = trio.CancelScope()
         self._closing = False
+        self._computing: ExitStack | None = None
         joining = partial(open_client, card, initial_peers, timeout=timeout, notice=notice, wire=wire)
         self._thread = threading.Thread(target=self._run, args=(joining,), name="swarm-client", daemon=True)
         self._thread.start()
+
+    def wait(self) -> None:
+        """Return once the swarm is joined. Raises what open_client raises; the bridge is closed then."""
         try:
             self._ready.wait()
         except BaseException:
@@ -74,6 +79,7 @@ class Bridge:
         scope = trio.CancelScope()
 
         async def scoped() -> T:
+            self._compute_alone()
             with scope:
                 return await function(*args)
             raise NetworkError("the call was cancelled")
@@ -113,14 +119,21 @@ class Bridge:
 
     def _run(self, joining: Callable[[], AbstractAsyncContextManager[SwarmClient]]) -> None:
         try:
-            with computing_alone():
-                trio.run(self._main, joining)
+            trio.run(self._main, joining)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread: by __init__, or by the next call
             self._failure = sole_error(error)
         finally:
             self._client = None
             self._token = None
             self._ready.set()
+            if self._computing is not None:
+                self._computing.close()
+
+    def _compute_alone(self) -> None:
+        """From its first call on the thread may compute; before, it need not wait for torch to be imported."""
+        if self._computing is None:
+            self._computing = ExitStack()
+            self._computing.enter_context(computing_alone())
 
     async def _main(self, joining: Callable[[], AbstractAsyncContextManager[SwarmClient]]) -> None:
         self._token = trio.lowlevel.current_trio_token()

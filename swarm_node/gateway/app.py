@@ -13,27 +13,33 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from routing.errors import SwarmError
-from swarm_node.gateway import chat, completions, messages, models, responses, static, viewers
+from swarm_node.gateway.chat import routes as chat_routes
+from swarm_node.gateway.completions import routes as completions_routes
 from swarm_node.gateway.doors import HostCheck, KeyCheck, RequestCount
 from swarm_node.gateway.errors import ErrorBodies, ErrorBody, Problem, Refused, problem_of
 from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.health import health_routes, metrics_routes
+from swarm_node.gateway.messages import routes as messages_routes
 from swarm_node.gateway.messages_events import anthropic_error
+from swarm_node.gateway.models import routes as models_routes
 from swarm_node.gateway.openapi import openapi_routes
+from swarm_node.gateway.responses import routes as responses_routes
+from swarm_node.gateway.static import routes as page_routes
+from swarm_node.gateway.viewers import routes as picture_routes
 
 RouteGroup = Callable[[Gateway], Sequence[BaseRoute]]
 """Each API is one: ``routes`` of its module."""
 
 KEYED: Sequence[RouteGroup] = (
-    chat.routes,
-    completions.routes,
-    responses.routes,
-    messages.routes,
-    models.routes,
-    viewers.routes,
+    chat_routes,
+    completions_routes,
+    responses_routes,
+    messages_routes,
+    models_routes,
+    picture_routes,
     metrics_routes,
 )
-OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes, static.routes)
+OPEN_TO_ALL: Sequence[RouteGroup] = (health_routes, page_routes)
 ERROR_BODIES: Mapping[str, ErrorBody] = {"/v1/messages": anthropic_error}
 """Forms of errors other than OpenAI's, by the beginning of a path."""
 

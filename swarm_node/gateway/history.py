@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(slots=True)
+class _Message:
+    role: str
+    said: list[str] = field(default_factory=list)
+    thought: list[str] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    of_call: str | None = None
+
+    def for_chat(self) -> dict[str, Any]:
+        between = "" if self.role == "assistant" else "\n\n"
+        message: dict[str, Any] = {"role": self.role, "content": between.join(self.said)}
+        if self.thought:
+            message["reasoning_content"] = "".join(self.thought)
+        if self.calls:
+            message["tool_calls"] = self.calls
+        if self.of_call is not None:
+            message["tool_call_id"] = self.of_call
+        return message
 
 
 class History:
@@ -11,51 +33,46 @@ class History:
     """
 
     def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
+        self._messages: list[_Message] = []
 
-    def instruct(self, text: str) -> None:
+    def instruct(self, *texts: str) -> None:
         """What whoever runs the conversation wants of the model."""
-        self._said("system", text)
+        self._of("system").said += texts
 
-    def ask(self, text: str) -> None:
+    def ask(self, *texts: str) -> None:
         """What the user writes."""
-        self._said("user", text)
+        self._of("user").said += texts
 
-    def think(self, text: str) -> None:
+    def think(self, *texts: str) -> None:
         """What the model wrote for itself."""
-        message = self._assistant()
-        message["reasoning_content"] = message.get("reasoning_content", "") + text
+        self._of("assistant").thought += texts
 
-    def answer(self, text: str) -> None:
+    def answer(self, *texts: str) -> None:
         """What the model wrote for the user."""
-        message = self._assistant()
-        message["content"] = (message["content"] or "") + text
+        self._of("assistant").said += texts
 
     def call(self, call_id: str, name: str, arguments: str) -> None:
         """A function that the model called; ``arguments`` are JSON text."""
         function = {"name": name, "arguments": arguments}
-        self._assistant().setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
+        self._of("assistant").calls.append({"id": call_id, "type": "function", "function": function})
 
-    def result(self, call_id: str, text: str) -> None:
+    def result(self, call_id: str, *texts: str) -> None:
         """What that function gave."""
-        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
+        self._messages.append(_Message("tool", list(texts), of_call=call_id))
 
     @property
     def speaker(self) -> str | None:
         """Whose message is the last: ``system``, ``user``, ``assistant`` or ``tool``."""
-        role: str | None = self.messages[-1]["role"] if self.messages else None
-        return role
+        return self._messages[-1].role if self._messages else None
 
-    def _said(self, role: str, text: str) -> None:
-        if self.speaker == role:
-            self.messages[-1]["content"] += "\n\n" + text
-        else:
-            self.messages.append({"role": role, "content": text})
+    def messages(self) -> Sequence[dict[str, Any]]:
+        """All of it."""
+        return [message.for_chat() for message in self._messages]
 
-    def _assistant(self) -> dict[str, Any]:
-        if self.speaker != "assistant":
-            self.messages.append({"role": "assistant", "content": None})
-        return self.messages[-1]
+    def _of(self, role: str) -> _Message:
+        if self.speaker != role:
+            self._messages.append(_Message(role))
+        return self._messages[-1]
 
 
 def thinking(wanted: bool) -> dict[str, bool]:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from routing.errors import UsageError
+from swarm_node.gateway.chat_request import Finite, Tokens
 from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.history import History, thinking
 from swarm_node.gateway.messages_events import PING, MessageAnswer
@@ -149,17 +150,17 @@ class Conversation(BaseModel):
     def _messages(self) -> Sequence[Mapping[str, Any]]:
         history = History()
         if self.system:
-            history.instruct(joined(self.system))
+            history.instruct(*texts(self.system))
         for message in self.messages:
             match message:
                 case SystemMessage(content=content):
-                    history.instruct(joined(content))
+                    history.instruct(*texts(content))
                 case UserMessage(content=blocks) | AssistantMessage(content=blocks):
                     for block in blocks:
                         add(history, block, message.role)
         if history.speaker == "assistant":
             raise UsageError("messages: the last one is the assistant's; end with the user's, which it then answers")
-        return history.messages
+        return history.messages()
 
     def _tool_choice(self) -> str:
         match self.tool_choice:
@@ -187,13 +188,13 @@ class Conversation(BaseModel):
 class MessagesRequest(Conversation):
     """The body of ``/v1/messages``. What it does not name is left unread."""
 
-    max_tokens: Annotated[int, Field(ge=1)]
+    max_tokens: Tokens
     stop_sequences: list[Annotated[str, Field(min_length=1, max_length=STOP_CHARS)]] = Field(
         default=[], max_length=STOP_STRINGS
     )
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31)] | None = None
     stream: bool = False
 
     def _choosing(self) -> Choosing:
@@ -216,11 +217,11 @@ def add(history: History, block: TextBlock | ThinkingBlock | ToolUseBlock | Tool
         case ToolUseBlock():
             history.call(block.id, block.name, json.dumps(block.input, ensure_ascii=False))
         case ToolResultBlock():
-            history.result(block.tool_use_id, joined(block.content))
+            history.result(block.tool_use_id, *texts(block.content))
 
 
-def joined(blocks: Sequence[TextBlock]) -> str:
-    return "\n\n".join(block.text for block in blocks)
+def texts(blocks: Sequence[TextBlock]) -> list[str]:
+    return [block.text for block in blocks]
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
@@ -236,7 +237,8 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         served = await gateway.models.served(turn.model)
 
         def tokens() -> int:
-            return len(chat_prompt(served.tokenizer, turn.messages, turn.tools, template=turn.template))
+            tools = () if turn.tool_choice == "none" else turn.tools
+            return len(chat_prompt(served.tokenizer, turn.messages, tools, template=turn.template))
 
         return JSONResponse({"input_tokens": await trio.to_thread.run_sync(tokens, abandon_on_cancel=True)})
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from routing.errors import UsageError
+from swarm_node.gateway.chat_request import Finite, Tokens
 from swarm_node.gateway.gateway import Gateway
 from swarm_node.gateway.history import History, thinking
 from swarm_node.gateway.operations import Operation, checked_body
@@ -56,9 +57,9 @@ class ResponsesRequest(BaseModel):
     top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS)] | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_output_tokens: Tokens | None = None
+    temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
     stream: bool | None = None
     store: bool | None = None
     background: bool | None = None
@@ -125,23 +126,23 @@ class ResponsesRequest(BaseModel):
         for position, item in enumerate(self.input):
             match item:
                 case Message(role="user"):
-                    history.ask(joined(item.content))
+                    history.ask(*texts(item.content))
                 case Message(role="assistant"):
-                    history.answer(joined(item.content, between=""))
+                    history.answer(*texts(item.content))
                 case Message():
-                    history.instruct(joined(item.content))
+                    history.instruct(*texts(item.content))
                 case Thought():
-                    history.think(joined(item.content or item.summary, between=""))
+                    history.think(*texts(item.content or item.summary))
                 case Call():
                     history.call(item.call_id, item.name, item.arguments)
                 case CallOutput():
-                    history.result(item.call_id, joined(item.output))
+                    history.result(item.call_id, *texts(item.output))
                 case Reference():
                     raise UsageError(
                         f"input.{position}: this server keeps nothing that an id could name; send the item itself"
                         ' (most clients do if "store" is false)'
                     )
-        return history.messages
+        return history.messages()
 
     def _tools(self) -> tuple[Sequence[Function], str]:
         match self.tool_choice:
@@ -182,8 +183,8 @@ class ResponsesRequest(BaseModel):
         return thinking(False) if effort == "none" else {"reasoning_effort": effort, **thinking(True)}
 
 
-def joined(parts: Sequence[TextPart], between: str = "\n\n") -> str:
-    return between.join(part.text for part in parts)
+def texts(parts: Sequence[TextPart]) -> list[str]:
+    return [part.text for part in parts]
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:

@@ -97,13 +97,20 @@ def connect(
     draft_model: str | None = None,
     wire_dtype: DtypeLike = "auto",
     device: str = "cpu",
+    bridge: Bridge | None = None,
 ) -> SwarmModel:
-    """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source."""
+    """Like AutoSwarmModelForCausalLM.from_pretrained, for an opened source.
+
+    ``bridge``: one that was begun before with the same ``timeout``, ``notice`` and ``wire_dtype``; it is used if it is
+    to the same model.
+    """
     wire, own = wire_named(wire_dtype), source.resolve_dtype(dtype)
     device = chosen_device(device)
     draft = load_draft(draft_model, source, device) if draft_model is not None else None
-    bridge = Bridge(source, initial_peers, timeout, notice, wire)
+    if bridge is None or bridge.card.fingerprint != source.fingerprint:
+        bridge = Bridge(source, initial_peers, timeout, notice, wire)
     try:
+        bridge.wait()
         ends = load_ends(source, dtype=own, device=device)
         kind = type(f"Swarm{type(ends).__name__}", (SwarmModel, type(ends)), {"forward": _remote_forward(type(ends))})
         ends.__class__ = kind

@@ -46,6 +46,7 @@ class NodeOptions:
     memory_bytes: int | None = None
     initial_peers: Sequence[str] = ()
     new_swarm: bool = False
+    """To be the first that serves this model, among the initial peers or without any."""
     host: str = "0.0.0.0"
     port: int = 0
     dtype: DtypeLike = "auto"

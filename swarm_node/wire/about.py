@@ -38,5 +38,5 @@ async def check_model(peer: Peer, name: str, fingerprint: str, addresses: Sequen
     if others and all(other.model != fingerprint for other in others):
         raise WrongModel(
             f"the peer serves {others[0].name} (fingerprint {others[0].model}), but yours is {name} (fingerprint "
-            f"{fingerprint}); use the same weights, or start a swarm for yours with swarm node --new-swarm"
+            f"{fingerprint}); use the same weights, or bring yours to this swarm with swarm node --new-model"
         )

@@ -114,6 +114,18 @@ def test_a_node_without_peers_and_without_a_new_swarm(capfd: pytest.CaptureFixtu
     assert "--new-swarm" in outcome.complaint
 
 
+def test_a_further_model_for_a_swarm_that_nobody_named(capfd: pytest.CaptureFixture[str], llama: Path) -> None:
+    outcome = swarm(capfd, "node", "--model", llama, "--new-model")
+    assert outcome.code == 2
+    assert "--initial-peers" in outcome.complaint
+
+
+def test_a_node_that_is_to_join_and_not_to_join(capfd: pytest.CaptureFixture[str], llama: Path) -> None:
+    outcome = swarm(capfd, "node", "--model", llama, "--new-swarm", "--initial-peers", NOBODY)
+    assert outcome.code == 2
+    assert "--new-swarm joins nobody" in outcome.complaint
+
+
 @pytest.mark.parametrize("command", ["node", "generate", "status"])
 def test_a_peer_that_cannot_be_reached(
     capfd: pytest.CaptureFixture[str], llama: Path, tmp_path: Path, command: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -14,8 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+from rich.console import Console, RenderableType
+from trio.testing import MockClock
 
+from cli.status import Look, _next, _watch
 from routing import Span
+from routing.errors import PeerSilent
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import Program
 from tests.cli.command import swarm
@@ -43,9 +49,8 @@ def llama(models: dict[str, Path], warm_node: Program) -> Iterator[LocalSwarm]:
 @pytest.fixture(scope="module")
 def gpt2(models: dict[str, Path], llama: LocalSwarm, warm_node: Program) -> Iterator[LocalSwarm]:
     """One node in the same swarm that serves half of the other."""
-    options = (*OPTIONS, "--new-swarm", "--initial-peers", llama.address)
-    with LocalSwarm(str(models["gpt2"]), options, warm_node) as local:
-        local.start([Span(0, 2)])
+    with LocalSwarm(str(models["gpt2"]), OPTIONS, warm_node) as local:
+        local._spawn(Span(0, 2), ("--initial-peers", llama.address, "--new-model")).await_online()
         yield local
 
 
@@ -83,6 +88,24 @@ def test_one_model_is_shown_to_somebody_who_has_none_of_its_files(
     assert "blocks 2:4 are served by nobody" in outcome.out
     assert gpt2.nodes[0].peer_id[-8:] in outcome.out
     assert llama.nodes[0].peer_id[-8:] not in outcome.out
+
+
+def test_looking_at_a_swarm_needs_neither_torch_nor_transformers_nor_the_hash_table(
+    models: dict[str, Path], llama: LocalSwarm
+) -> None:
+    code = """if True:
+        import sys
+        from cli.main import app
+        for model in ([], ["--model", "llama"], ["--model", sys.argv[1]]):
+            try:
+                app(args=["status", "--initial-peers", sys.argv[2], *model])
+            except SystemExit as end:
+                assert end.code == 0
+        print("imported:", sorted({"torch", "transformers", "hivemind.dht"} & {*sys.modules}))
+    """
+    arguments = [sys.executable, "-c", code, str(models["llama"]), llama.address]
+    looked = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert looked.stdout.endswith("imported: []\n")
 
 
 def test_a_model_that_is_not_there_is_refused_with_those_that_are(
@@ -127,6 +150,37 @@ def test_watching_shows_a_node_that_leaves(llama: LocalSwarm, gpt2: LocalSwarm) 
         finally:
             watch.kill()
             os.close(screen)
+
+
+def test_an_outage_ends_no_watching(capfd: pytest.CaptureFixture[str]) -> None:
+    seen = looks(PeerSilent("nobody answers"), PeerSilent("nobody answers"), "a picture")
+    assert trio.run(_next, seen, clock=MockClock(autojump_threshold=0)) == ({}, "a picture")
+    assert capfd.readouterr().err.splitlines() == 2 * ["nobody answers; trying again"]
+
+
+def test_in_a_terminal_the_last_picture_stays_while_nobody_answers() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=70, height=14)
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(
+            _watch, looks(PeerSilent("nobody answers"), KeyboardInterrupt()), "a picture", console,
+            clock=MockClock(autojump_threshold=0),
+        )  # fmt: skip
+    shown = [line for line in plain(screen.getvalue()).split("\r") if line]
+    assert "a picture\nnobody answers; trying again" in "\n".join(shown)
+
+
+def looks(*outcomes: str | BaseException) -> Look:
+    """Looks at a swarm that come out so, one after the other."""
+    left = list(outcomes)
+
+    async def look() -> tuple[dict[str, object], RenderableType]:
+        outcome = left.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return {}, outcome
+
+    return look
 
 
 def shown_until(screen: int, seen: str, words: str, seconds: float = 30.0) -> str:

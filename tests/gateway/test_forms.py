@@ -69,8 +69,8 @@ def test_a_call_that_is_required_is_made(client: openai.OpenAI, choice: Any) -> 
     call = answer.choices[0].message.tool_calls[0]
     assert call.function.name == "weather"
     assert json.loads(call.function.arguments)["unit"] in ("celsius", "kelvin")
-    assert answer.choices[0].message.content is None
-    if choice != "required":  # else this model calls on and on
+    if choice != "required":  # else this model calls on and on, and its last call is cut off
+        assert answer.choices[0].message.content is None
         assert answer.choices[0].finish_reason == "tool_calls"
 
 

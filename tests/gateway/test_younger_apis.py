@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import anthropic
@@ -20,8 +19,7 @@ pytestmark = pytest.mark.slow
 TEMPLATE = """\
 {%- for message in messages %}{{ message.role }}: {{ message.content }}
 {% for call in message.tool_calls %}<tool_call>{{ call.function | tojson }}</tool_call>
-{% endfor %}{% endfor %}assistant:\
-{%- if enable_thinking is defined and not enable_thinking %} <think></think>{% endif %}"""
+{% endfor %}{% endfor %}assistant: <think>{% if not enable_thinking %}</think>{% endif %}"""
 QUESTION = "Tell me a story."
 GREEDY = {"temperature": 0}
 """The package knows no temperature any more; its users' older programs do."""
@@ -29,10 +27,10 @@ ASK: list[anthropic.types.MessageParam] = [{"role": "user", "content": QUESTION}
 
 
 @pytest.fixture(scope="module")
-def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model with a chat template that says how thoughts and calls are written."""
+def chat_model(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with a template that tells how thoughts and calls are written."""
     path = tmp_path_factory.mktemp("models") / "chatty"
-    shutil.copytree(str(files("swarm_node") / "demo_model"), path)
+    shutil.copytree(chat_model, path)
     (path / "chat_template.jinja").write_text(TEMPLATE)
     return path
 
@@ -119,6 +117,16 @@ def test_a_response_calls_the_function_that_it_must(client: openai.OpenAI) -> No
     assert call.name == "weather" and isinstance(json.loads(call.arguments)["rain"], bool)
 
 
+def test_a_response_thinks_if_it_is_asked_to(client: openai.OpenAI) -> None:
+    response = client.responses.create(
+        model="chatty", input=QUESTION, temperature=0, max_output_tokens=12, reasoning={"effort": "low"}
+    )
+
+    (thought,) = response.output
+    assert thought.type == "reasoning" and thought.content and thought.content[0].text
+    assert response.usage is not None and response.usage.output_tokens_details.reasoning_tokens == 12
+
+
 def test_a_response_to_come_back_to_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="keeps nothing"):
         client.responses.create(model="chatty", input=QUESTION, previous_response_id="resp_1")
@@ -141,6 +149,18 @@ def test_a_messages_prompt_is_as_long_as_it_was_counted(anthropics: anthropic.An
     usage = anthropics.messages.create(model="chatty", max_tokens=1, system="Be kind.", messages=ASK).usage
 
     assert counted.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0)
+
+
+def test_a_message_thinks_if_it_is_asked_to(anthropics: anthropic.Anthropic) -> None:
+    with anthropics.messages.stream(
+        model="chatty", max_tokens=12, messages=ASK, extra_body=GREEDY, thinking={"type": "adaptive"}
+    ) as stream:
+        message = stream.get_final_message()
+
+    (block,) = message.content
+    assert block.type == "thinking" and block.thinking and block.signature
+    assert message.usage.output_tokens_details is not None
+    assert message.usage.output_tokens_details.thinking_tokens == 12
 
 
 def test_a_message_may_ask_for_more_tokens_than_the_context_has(anthropics: anthropic.Anthropic) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import set_seed
 
-from routing.errors import ContextTooLong
+from routing.errors import ContextTooLong, UsageError
 from swarm_node import AutoSwarmModelForCausalLM, SwarmModel
 from swarm_node.local_swarm import LocalSwarm
 from tests.models import CONTEXT
@@ -109,3 +109,18 @@ def test_more_tokens_than_the_context_are_refused(model: SwarmModel) -> None:
     inputs = torch.tensor([prompt_of(9)])
     with pytest.raises(ContextTooLong, match=str(CONTEXT)):
         model.generate(inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=CONTEXT, pad_token_id=0)
+
+
+@pytest.mark.parametrize("wanted", ["output_hidden_states", "output_attentions"])
+def test_what_blocks_hold_inside_is_refused_and_not_empty(model: SwarmModel, wanted: str) -> None:
+    inputs = torch.tensor([prompt_of(5)])
+    with pytest.raises(UsageError, match=wanted):
+        model(inputs, **{wanted: True})
+    with pytest.raises(UsageError, match=wanted):
+        model.generate(inputs, max_new_tokens=2, return_dict_in_generate=True, pad_token_id=0, **{wanted: True})
+
+
+def test_a_model_without_its_blocks_is_not_saved(model: SwarmModel, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="in the swarm"):
+        model.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()

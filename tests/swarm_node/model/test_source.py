@@ -228,3 +228,17 @@ def test_a_model_that_does_not_generate_text_is_no_decoder(kind: str) -> None:
 def test_a_model_whose_blocks_share_or_recur_is_unsupported(name: str) -> None:
     with pytest.raises(ModelUnsupported, match=f"model type {name} is not supported"):
         probe(make_config(name))
+
+
+def test_a_pointer_of_git_lfs_in_place_of_weights_is_told_apart_from_a_broken_file(copy: Path) -> None:
+    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(ModelError, match="git lfs pull"):
+        _open(copy)
+
+
+def test_a_tokenizer_that_needs_code_of_its_own_says_so(copy: Path) -> None:
+    (copy / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]}, "tokenizer_class": "Own"})
+    )
+    with pytest.raises(ModelError, match="never run here"):
+        _open(copy).tokenizer()
