@@ -139,7 +139,7 @@ def test_whoever_reloads_in_an_answer_keeps_what_had_come(alice: Reader) -> None
     alice.await_words()
     alice.page.reload()
     expect(alice.answers).not_to_be_empty()
-    expect(alice.page.locator(".answer .note")).to_have_text("The page was closed before it was complete.")
+    expect(alice.page.locator(".answer .note")).to_have_text("It ended before it was complete.")
 
 
 def test_an_answer_goes_on_while_another_conversation_is_read(alice: Reader) -> None:
