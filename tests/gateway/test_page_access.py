@@ -9,9 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ViewportSize, expect
 
-from tests.gateway.browser import DESKTOP, PHONE, Reader, answer_with, reader
+from tests.gateway.browser import DESKTOP, PHONE, RICH, Reader, answer_with, reader
 from tests.gateway.serving import GatewayProcess
-from tests.gateway.test_page_text import RICH
+
+pytestmark = pytest.mark.slow
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
 

@@ -1,4 +1,4 @@
-"""What the page makes of an answer's text: markdown becomes elements, and nothing that a model writes becomes markup."""
+"""What the page makes of an answer's text: markdown becomes elements, and nothing of a model's becomes markup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from tests.gateway.browser import Reader, answer_with, reader
+from tests.gateway.browser import RICH, Reader, answer_with, reader
 from tests.gateway.serving import GatewayProcess
 
 HOSTILE = """<script>window.harmed = 1</script>
@@ -24,32 +24,6 @@ HOSTILE = """<script>window.harmed = 1</script>
 | <b>head</b> | two |
 | --- | --- |
 | <i onclick=alert(1)>x</i> | [y](vbscript:alert) |
-"""
-
-RICH = """# Title
-
-Some *slanted*, **strong** and ***both***, `code <b>`, ~~gone~~, snake_case_word and 2 * 3 * 4.
-
-1. one
-2. two
-   - inner
-   - more
-
-> quoted
-> twice
-
-| name | value |
-| :--- | ---: |
-| a | 1 |
-| b | 2 |
-
-```python
-def answer() -> int:
-
-    return 42
-```
-
-See https://example.org/a_b_c?x=1, or [here](https://example.org "title").
 """
 
 
@@ -121,8 +95,15 @@ def test_code_can_be_copied(alice: Reader) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["*a " * 20_000, "` `` " * 10_000, "[" * 40_000, "> " * 5_000 + "x", "**_~~" * 10_000, "- " * 5_000 + "x", "|-" * 9_000],
-    ids=["stars", "ticks", "brackets", "quotes", "marks", "lists", "tables"],
+    [
+        pytest.param("*a " * 20_000, id="stars"),
+        pytest.param("` `` " * 10_000, id="ticks"),
+        pytest.param("[" * 40_000, id="brackets"),
+        pytest.param("> " * 5_000 + "x", id="quotes"),
+        pytest.param("**_~~" * 10_000, id="marks"),
+        pytest.param("- " * 5_000 + "x", id="lists"),
+        pytest.param("|-" * 9_000, id="tables"),
+    ],
 )
 def test_no_text_holds_the_page_up(alice: Reader, text: str) -> None:
     told(alice, {"content": text})

@@ -1,4 +1,4 @@
-"""Whoever watches a swarm: all share one reading, changes are told as they come, and there is an end to their number."""
+"""Whoever watches a swarm: all share one reading, are told of changes, and there is an end to their number."""
 
 from __future__ import annotations
 
