@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +10,6 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
 
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 ANSWER_MILLISECONDS = 30_000
@@ -45,11 +39,6 @@ def answer() -> int:
 
 See https://example.org/a_b_c?x=1, or [here](https://example.org "title").
 """
-
-
-def chromium() -> str | None:
-    """Where a Chromium or Chrome is on this machine."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Reader:

@@ -11,13 +11,13 @@ from typing import Any
 import openai
 import pytest
 import torch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from chromium import MISSING, chromium, open_browser
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import Program
 from swarm_node.warm_process import WarmProcess
-from tests.gateway.browser import ARGUMENTS, chromium
 from tests.gateway.serving import GatewayProcess
 from tests.swarm.runs import OPTIONS, thirds
 
@@ -90,8 +90,6 @@ def browser() -> Iterator[Browser]:
     """A Chromium of this machine, without a window."""
     path = chromium()
     if path is None:
-        pytest.skip("there is no Chromium or Chrome on PATH; install one, Debian's package chromium for example")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        pytest.skip(MISSING)
+    with open_browser(path) as browser:
         yield browser
-        browser.close()

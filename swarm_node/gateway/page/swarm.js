@@ -55,7 +55,6 @@ export class Swarm {
   /** The way of an answer under way. */
   light(route) {
     clearTimeout(this.#rest);
-    this.#tokens = 0;
     this.#say(route);
     this.picture.light(route);
   }
@@ -69,6 +68,7 @@ export class Swarm {
   /** The answer is over: its way fades. */
   rest() {
     clearTimeout(this.#rest);
+    this.#tokens = 0;
     this.#rest = setTimeout(() => {
       this.picture.light([]);
       byId("yours").hidden = true;
