@@ -119,9 +119,9 @@ def _check(option: _Option, value: Any) -> None:
     """ValueError if ``value`` has not the type that the option has, or lies out of its bounds."""
     from pydantic import Field, TypeAdapter, ValidationError
 
-    kind: Any = Annotated[option.kind, Field(ge=option.least, le=option.most)]
-    if option.least is None and option.most is None:
-        kind = option.kind
+    kind: Any = option.kind
+    if option.least is not None or option.most is not None:
+        kind = Annotated[kind, Field(ge=option.least, le=option.most)]
     try:
         # Written as JSON: there a text may be a path or one of several names, but no number.
         TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
