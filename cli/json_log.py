@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+log = logging.getLogger(__name__)
+
 OURS = ("routing", "dht", "swarm_node", "cli")
 """Packages of which a server's log tells more than warnings."""
 
@@ -34,3 +36,8 @@ def log_as_json(debug: bool) -> None:
     logging.captureWarnings(True)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def log_notice(line: str) -> None:
+    """What a client waits for, or which node it leaves: in place of a line for people."""
+    log.info("%s", line, extra={"fields": {"event": "notice"}})

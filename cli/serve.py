@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
+from cli.json_log import log_notice
 from cli.stderr import reported, tell
 from routing.errors import UsageError
 
@@ -56,10 +57,11 @@ def serve(
     device: options.Device = "cpu",
     threads: options.Threads = None,
     timeout: options.Timeout = 60.0,
+    log_json: options.LogJson = False,
     debug: options.Debug = False,
 ) -> None:
     """Serve models of a swarm at a URL: OpenAI's API, for programs, editors and browsers. Ctrl-C ends it."""
-    with reported(debug):
+    with reported(debug, log_json):
         peers = options.required_peers(initial_peers)
 
         import torch
@@ -82,6 +84,7 @@ def serve(
             "draft_model": draft_model,
             "device": device,
             "timeout": timeout,
+            "notice": log_notice if log_json else tell,
         }
         with listen(host, port) as listener:
             trio.run(partial(_serve, listener, model or [], peers, keys, allow_origin or [], opening))
@@ -108,7 +111,7 @@ async def _serve(
     from swarm_node.generate import open_batch
 
     url = url_of(listener)
-    opened = partial(open_batch, initial_peers=peers, notice=tell, **opening)
+    opened = partial(open_batch, initial_peers=peers, **opening)
     async with AsyncExitStack() as stack:
         opening_all: AbstractAsyncContextManager[Models] = (
             _named(names, opened) if names else open_discovered(peers, opened)

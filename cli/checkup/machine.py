@@ -33,7 +33,7 @@ def clock(status: int | None) -> Finding:
     if status is None:
         return Finding("clock", Verdict.OK, "cannot tell; give --initial-peers to compare it with theirs")
     if status & _UNSYNCHRONISED:
-        said = "nothing keeps it right, as far as the kernel knows; a minute off, and no peer will have this node"
+        said = "nothing keeps it right, as far as the kernel knows; with more than 3 s off, no peer will have this node"
         return Finding("clock", Verdict.NOTE, said, "sudo timedatectl set-ntp true")
     return Finding("clock", Verdict.OK, "kept right by a time service")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -9,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+import swarm_node
 from routing import Span
 from routing.errors import SwarmError
 from swarm_node import AutoSwarmModelForCausalLM
+from swarm_node.gateway.metrics import Metrics
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import Program
 from tests.swarm.runs import OPTIONS, generated, prompt_of
@@ -34,12 +39,16 @@ def watched(path: Path, warm_node: Program) -> Iterator[tuple[LocalSwarm, int]]:
         yield swarm, port
 
 
-def scrape(port: int) -> dict[str, float]:
-    """Each sample by its name and its labels, as Prometheus writes them."""
+def families(port: int) -> list[Metric]:
+    """What the node's page has."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
-        text = answer.read().decode()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return list(text_string_to_metric_families(answer.read().decode()))
+
+
+def scrape(port: int) -> dict[str, float]:
+    """Each sample by its name and its labels, as Prometheus writes them."""
+    samples = [sample for family in families(port) for sample in family.samples]
     return {sample.name + "".join(f"|{value}" for value in sample.labels.values()): sample.value for sample in samples}
 
 
@@ -75,3 +84,33 @@ def test_a_node_says_at_once_that_its_metrics_port_is_taken(path: Path, warm_nod
         port = other.getsockname()[1]
         with pytest.raises(SwarmError, match=rf"port {port} is used by another program.*--metrics-port"):
             swarm.start([Span(0, 4)], ("--metrics-port", str(port)))
+
+
+NAMES = re.compile(r"\b(?:swarm_node|swarm_gateway|process)_[a-z_]+")
+DOCS = Path(swarm_node.__file__).parent.parent / "docs"
+
+
+def names_there(port: int) -> set[str]:
+    """All samples and families that a node and a gateway can have."""
+    gateway = Metrics().registry
+    there: set[str] = set()
+    for family in [*families(port), *gateway.collect()]:
+        there |= {family.name, *(sample.name for sample in family.samples)}
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [])
+        there |= {family.name + suffix for suffix in suffixes}
+    return there
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(watched: tuple[LocalSwarm, int]) -> None:
+    dashboard = json.loads((DOCS / "operating" / "grafana.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    asked = {name for text in expressions for name in NAMES.findall(re.sub(r"\{[^}]*\}|by \([^)]*\)", "", text))}
+    assert len(asked) > 20
+    assert asked - names_there(watched[1]) == set()
+
+
+def test_the_page_on_operating_tells_of_every_metric_of_a_node(watched: tuple[LocalSwarm, int]) -> None:
+    told = {name for name in NAMES.findall((DOCS / "operating.md").read_text()) if name.startswith("swarm_node_")}
+    assert told - {"swarm_node_"} - names_there(watched[1]) == set()
+    own = {family.name for family in families(watched[1]) if family.name.startswith("swarm_node_")}
+    assert {name for name in own if name not in told and name + "_total" not in told} == set()
