@@ -11,11 +11,13 @@ from typing import Any
 import openai
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import Program
 from swarm_node.warm_process import WarmProcess
+from tests.gateway.browser import ARGUMENTS, chromium
 from tests.gateway.serving import GatewayProcess
 from tests.swarm.runs import OPTIONS, thirds
 
@@ -29,6 +31,12 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(str(files("swarm_node") / "demo_model"), path)
     (path / "chat_template.jinja").write_text(TEMPLATE)
     return path
+
+
+@pytest.fixture(scope="session")
+def plain_files() -> Path:
+    """The same model as it is, without a chat template."""
+    return Path(str(files("swarm_node") / "demo_model"))
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +83,15 @@ def client(gateway: GatewayProcess) -> Iterator[openai.OpenAI]:
     """OpenAI's own package."""
     with openai.OpenAI(base_url=gateway.url, api_key="none needed", max_retries=0, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium of this machine, without a window."""
+    path = chromium()
+    if path is None:
+        pytest.skip("there is no Chromium or Chrome on PATH; install one, Debian's package chromium for example")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()

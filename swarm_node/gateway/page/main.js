@@ -43,14 +43,18 @@ const chat = new Chat(store, settings, swarm);
 const conversations = new Conversations(
   store,
   (conversation) => {
-    chat.show(conversation);
-    remember("conversation", conversation.id);
-    conversations.draw();
+    show(conversation);
     view("chat");
     if (matchMedia("(hover: hover)").matches) byId("message").focus();
   },
   () => chat.conversation.id,
 );
+
+function show(conversation) {
+  chat.show(conversation);
+  remember("conversation", conversation.id);
+  conversations.draw();
+}
 
 function describe() {
   byId("message").placeholder = chats ? "Ask the swarm" : "Begin a text; the model goes on with it";
@@ -134,7 +138,6 @@ byId("theme").addEventListener("click", () => {
 });
 
 paint();
-chat.show(store.get(remembered("conversation")) ?? store.create());
-conversations.draw();
+show(store.get(remembered("conversation")) ?? store.create());
 describe();
 findModels();

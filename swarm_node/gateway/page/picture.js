@@ -7,7 +7,7 @@ const LANE_PIXELS = 62;
 const LEAVING_MILLISECONDS = 700;
 const COMETS = 3;
 const COMET_MILLISECONDS = 520;
-const SIGNS = { online: "●", loading: "◐", measuring: "◑", joining: "○", draining: "◌", offline: "◌", silent: "✕" };
+const SIGNS = { online: "●", loading: "◐", measuring: "◑", joining: "○", draining: "◌", offline: "◌", silent: "✕", moving: "⇄" };
 
 /** Owned by the page. `pick(node)` is called when somebody looks at a node. */
 export class Picture {
@@ -133,7 +133,7 @@ export class Picture {
       else runs.push({ nodes, start: block, end: block + 1 });
     });
     this.coverage.replaceChildren(...runs.map((run) => {
-      const part = make("span", { class: run.nodes ? "some" : "none" }, run.nodes ? `×${run.nodes}` : "none");
+      const part = make("span", { class: run.nodes ? "some" : "none" }, make("i", {}, run.nodes ? `×${run.nodes}` : "none"));
       Object.assign(part.style, this.#across(run));
       part.style.setProperty("--nodes", String(Math.min(run.nodes, 4)));
       return part;
@@ -147,7 +147,7 @@ export class Picture {
       const bar = this.#bars.get(peer);
       if (!bar) return [];
       const y = bar.lane * LANE_PIXELS + 3;
-      points.push([(start / this.#blocks) * width + 3, y], [(end / this.#blocks) * width - 3, y]);
+      points.push([(start / this.#blocks) * width, y], [(end / this.#blocks) * width, y]);
     }
     return points;
   }
@@ -165,12 +165,14 @@ export class Picture {
 class Bar {
   constructor(pick) {
     this.name = make("b");
-    this.state = make("span", { class: "state" });
+    this.sign = make("span");
+    this.state = make("i");
     this.work = make("span", { class: "work" });
-    this.speed = make("span", { class: "speed" });
+    this.speed = make("span");
+    this.away = make("span");
     this.glow = make("span", { class: "glow" });
     this.button = make("button", { type: "button", onclick: pick, onfocus: pick, onmouseenter: pick },
-      make("span", { class: "line" }, this.name, this.state), make("span", { class: "line" }, this.work), make("span", { class: "line" }, this.speed),
+      make("span", { class: "line" }, this.name, make("span", { class: "state" }, this.sign, this.state)), make("span", { class: "line" }, this.work), make("span", { class: "line pace" }, make("span", {}, this.speed, make("i", {}, " a block")), make("span", { class: "away" }, this.away, make("i", {}, " away"))),
       make("span", { class: "meter" }), this.glow);
     this.item = make("li", { class: "entering" }, this.button);
     requestAnimationFrame(() => requestAnimationFrame(() => this.item.classList.remove("entering")));
@@ -184,9 +186,12 @@ class Bar {
     this.item.dataset.state = stateOf(node);
     this.item.style.setProperty("--load", String(node.load));
     put(this.name, node.name);
-    put(this.state, `${SIGNS[node.state] ?? "●"} ${stateOf(node)}`);
+    put(this.sign, SIGNS[stateOf(node)] ?? SIGNS.online);
+    put(this.state, ` ${stateOf(node)}`);
     put(this.work, `${percent(node.load)} of ${bytes(node.memory_bytes)}${node.waiting ? ` · ${node.waiting} waiting` : ""}`);
-    put(this.speed, `${seconds(node.decode_seconds)} a block${node.delay_seconds === null ? "" : ` · ${seconds(node.delay_seconds)} away`}`);
+    put(this.speed, seconds(node.decode_seconds));
+    this.away.parentElement.hidden = node.delay_seconds === null;
+    if (node.delay_seconds !== null) put(this.away, seconds(node.delay_seconds));
     const label = spoken(node);
     if (this.button.getAttribute("aria-label") !== label) this.button.setAttribute("aria-label", label);
   }

@@ -45,7 +45,7 @@ export class Swarm {
       } catch (error) {
         if (watch.signal.aborted) return;
         if (!(error instanceof Problem)) throw error;
-        this.#lost(`${error.message}`);
+        this.#lost(error.status ? error.message : "The gateway is out of sight. Looking again …");
         if (error.status === 401) return;
       }
       await new Promise((resolve) => setTimeout(resolve, wait));
@@ -84,7 +84,10 @@ export class Swarm {
   #say(route) {
     const yours = byId("yours");
     yours.hidden = false;
-    yours.textContent = `Your answer: ${route.map(({ peer, start, end }) => `${start}:${end} at ${shortName(peer)}`).join(" → ")}${this.#tokens ? `, ${count(this.#tokens, "token")}` : ""}`;
+    yours.replaceChildren(
+      make("span", {}, this.#tokens ? `${count(this.#tokens, "token")} by way of ` : "Your answer goes by way of "),
+      ...route.map((hop) => make("span", { class: "hop" }, `${shortName(hop.peer)} ${span(hop)}`)),
+    );
   }
 
   #forget() {
@@ -150,7 +153,7 @@ export class Swarm {
   }
 
   #join({ join }) {
-    byId("join").textContent = join ?? "";
+    byId("join").textContent = (join ?? "").replaceAll(" --initial-peers ", " \\\n  --initial-peers ");
     byId("join").parentElement.hidden = !join;
     byId("join-words").textContent = join
       ? "A machine with some memory to spare can serve blocks, too. Install swarm-node there, and type:"
