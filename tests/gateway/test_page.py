@@ -1,4 +1,4 @@
-"""The web page in real Chromium, before a real gateway and three nodes: asking, stopping, asking again, and losing one."""
+"""The web page in real Chromium, before a real gateway and three nodes: asking, stopping, and losing a node."""
 
 from __future__ import annotations
 
