@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import swarm_node
 from cli.json_log import JsonLines
 from swarm_node.program import Program
@@ -27,6 +29,11 @@ def test_a_line_tells_when_who_and_what() -> None:
     assert (told["level"], told["logger"], told["event"]) == ("warning", "swarm_node.node", "notice")
     assert told["message"] == "a peer said 'two\\nlines'"
     assert str(told["time"]).endswith("+00:00")
+
+
+def test_a_library_that_renames_levels_changes_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(logging._levelToName, logging.WARNING, "WARN")
+    assert written("careful")["level"] == "warning"
 
 
 def test_a_traceback_stays_on_the_line() -> None:
