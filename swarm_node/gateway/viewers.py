@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from routing.errors import PeerSilent, SwarmError
+from routing.errors import BlocksNotCovered, PeerSilent, SwarmError
 from swarm_node.client import Sight
 from swarm_node.gateway.errors import bad_request, problem_of, too_many
 from swarm_node.gateway.gateway import Gateway
@@ -66,7 +66,7 @@ class Viewers:
         self._count = 0
 
     async def picture(self, model: str | None) -> dict[str, Any]:
-        """Of ``model``, or of the first that is served. Raises Refused, WrongModel, NetworkError."""
+        """Of ``model``, or of the first that is served. Raises Refused, BlocksNotCovered, WrongModel, NetworkError."""
         return await self._newest(await self._served(model))
 
     @asynccontextmanager
@@ -101,8 +101,13 @@ class Viewers:
         return await self._pictures.setdefault(served, Pictures()).newest(served)
 
     async def _served(self, model: str | None) -> Served:
-        names = self._gateway.models.names()
-        return await self._gateway.models.served(model if model is not None else names[0] if names else "")
+        models = self._gateway.models
+        if model is None:
+            names = models.names()
+            if not names:
+                raise BlocksNotCovered("no model is served here now; start nodes until every block of one is covered")
+            model = names[0]
+        return await models.served(model)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:

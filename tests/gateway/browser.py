@@ -20,6 +20,32 @@ DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 ANSWER_MILLISECONDS = 30_000
 
+RICH = """# Title
+
+Some *slanted*, **strong** and ***both***, `code <b>`, ~~gone~~, snake_case_word and 2 * 3 * 4.
+
+1. one
+2. two
+   - inner
+   - more
+
+> quoted
+> twice
+
+| name | value |
+| :--- | ---: |
+| a | 1 |
+| b | 2 |
+
+```python
+def answer() -> int:
+
+    return 42
+```
+
+See https://example.org/a_b_c?x=1, or [here](https://example.org "title").
+"""
+
 
 def chromium() -> str | None:
     """Where a Chromium or Chrome is on this machine."""

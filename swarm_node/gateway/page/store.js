@@ -86,7 +86,7 @@ const kept = (conversation) => ({
   ...conversation,
   messages: conversation.messages
     .filter((message) => !message.running || message.content)
-    .map(({ running, ...message }) => (running ? { ...message, note: "The page was closed before it was complete." } : message)),
+    .map(({ running, ...message }) => (running ? { ...message, note: "It ended before it was complete." } : message)),
 });
 
 /** What a conversation is called until its owner names it. */
