@@ -119,8 +119,9 @@ def _check(option: _Option, value: Any) -> None:
     """ValueError if ``value`` has not the type that the option has, or lies out of its bounds."""
     from pydantic import Field, TypeAdapter, ValidationError
 
-    bounds = {name: bound for name, bound in (("ge", option.least), ("le", option.most)) if bound is not None}
-    kind = Annotated[option.kind, Field(**bounds)] if bounds else option.kind
+    kind: Any = option.kind
+    if option.least is not None or option.most is not None:
+        kind = Annotated[kind, Field(ge=option.least, le=option.most)]
     try:
         # Written as JSON: there a text may be a path or one of several names, but no number.
         TypeAdapter(kind).validate_json(json.dumps(value), strict=True)

@@ -12,13 +12,23 @@ OURS = ("routing", "dht", "swarm_node", "cli")
 """Packages of which a server's log tells more than warnings."""
 
 
+LEVELS = {
+    logging.DEBUG: "debug",
+    logging.INFO: "info",
+    logging.WARNING: "warning",
+    logging.ERROR: "error",
+    logging.CRITICAL: "critical",
+}
+"""By Python's own names: libraries give them others."""
+
+
 class JsonLines(logging.Formatter):
     """``time`` (UTC), ``level``, ``logger``, ``message``, the record's own ``fields``, and ``traceback`` if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
+            "level": LEVELS.get(record.levelno, record.levelname.lower()),
             "logger": record.name,
             "message": record.getMessage(),
             **getattr(record, "fields", {}),

@@ -24,7 +24,12 @@ def print_line(_node: Node, line: str) -> None:
 def log_line(node: Node, line: str) -> None:
     """As an event with the node's state, blocks and addresses in fields of their own."""
     view = node.view
-    fields = {"event": "state", "state": node.state.value, "model": model_name(node), "addresses": node.addresses}
+    fields: dict[str, object] = {
+        "event": "state",
+        "state": node.state.value,
+        "model": model_name(node),
+        "addresses": node.addresses,
+    }
     if view is not None:
         target = str(view.target) if view.target is not None else None
         fields |= {"peer": view.peer_id, "blocks": str(view.span), "target": target}

@@ -65,9 +65,8 @@ def serve(
         peers = options.required_peers(initial_peers)
 
         import torch
-        import trio
 
-        from swarm_node.gateway import is_loopback, listen
+        from swarm_node.gateway import is_loopback
 
         if draft_model is not None and not model:
             raise UsageError("--draft-model is for one model: give that with --model")
@@ -86,8 +85,32 @@ def serve(
             "timeout": timeout,
             "notice": log_notice if log_json else tell,
         }
-        with listen(host, port) as listener:
-            trio.run(partial(_serve, listener, model or [], peers, keys, allow_origin or [], opening))
+        run_gateway((host, port), model or [], peers, keys, allow_origin or [], opening)
+
+
+def run_gateway(
+    at: tuple[str, int],
+    names: Sequence[str],
+    peers: Sequence[str],
+    keys: Keys,
+    origins: Sequence[str],
+    opening: dict[str, Any],
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve ``names``, or all that the swarm has, until SIGINT or SIGTERM; ``opening`` is for open_batch().
+
+    ``ready`` is called with the URL once it answers; None: print it.
+    """
+    import trio
+
+    from swarm_node.gateway import listen
+
+    with listen(*at) as listener:
+        trio.run(partial(_serve, listener, names, peers, keys, origins, opening, ready or _announce))
+
+
+def _announce(url: str) -> None:
+    print(f"ready at {url}/v1", flush=True)
 
 
 def _keys(file: Path | None) -> Keys:
@@ -104,6 +127,7 @@ async def _serve(
     keys: Keys,
     origins: Sequence[str],
     opening: dict[str, Any],
+    ready: Callable[[str], None],
 ) -> None:
     import trio
 
@@ -124,7 +148,7 @@ async def _serve(
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(serve, app, listener)
-        print(f"ready at {url}/v1", flush=True)
+        ready(url)
 
 
 @asynccontextmanager

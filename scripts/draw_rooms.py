@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "rooms.svg"
 
-CLIENT_SIDE = ("generate", "client")
+CLIENT_SIDE = ("gateway", "text", "generate", "client")
 NODE_SIDE = ("node", "engine", "compute")
 BOTH = ("model", "wire")
 """From top to bottom; each may import from those below it on its own side, and from both sides' rooms."""
@@ -22,6 +22,8 @@ NEXT = {*pairwise((*CLIENT_SIDE, *BOTH)), *pairwise((*NODE_SIDE, *BOTH))}
 """Rooms with none between them."""
 
 COLOURS = {
+    "gateway": "#be123c",
+    "text": "#a16207",
     "generate": "#b45309",
     "client": "#c2410c",
     "node": "#6d28d9",

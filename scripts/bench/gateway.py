@@ -4,8 +4,9 @@
 
 A Llama of 100 million parameters, made here, in real node processes on loopback; the gateway is a process too, and
 asked by HTTP, a connection for each stream, as a browser or an editor would. Speed is that of decoding, while all
-streams are at it; tokens are drawn, so that hardly any can be guessed ahead. The first token of a short prompt is compared with
-transformers' own, whose ``generate`` in this process takes turns with the gateway. Written: results.json, streams.png.
+streams are at it; tokens are drawn, so that hardly any can be guessed ahead. The first token of a short prompt is
+compared with transformers' own, whose ``generate`` in this process takes turns with the gateway. Written:
+results.json and streams.png.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from routing.errors import ModelError, ModelNotFound, ModelUnsupported
 from swarm_node.model.directory import CONFIG, ModelFiles
 from swarm_node.model.files import open_files
 from swarm_node.model.fingerprint import fingerprint
-from swarm_node.model.footprint import BlockShapes, Footprint, probe
+from swarm_node.model.footprint import BlockShapes, Footprint
+from swarm_node.model.known_shapes import shapes_of
 from swarm_node.model.naming import public_name
 from swarm_node.model.quant import Quant
 from swarm_node.model.quiet import quiet
@@ -51,7 +52,7 @@ class ModelSource:
         """
         files = open_files(name_or_path, revision)
         values, config = read_config(name_or_path, files)
-        shapes = probe(config)
+        shapes = shapes_of(config)
         refuse_quantised(name_or_path, config)
         with ThreadPoolExecutor(HUB_READERS) as readers:
             shards = tuple(readers.map(lambda file: read_shard(files, file), shard_files(files)))
@@ -184,7 +185,7 @@ def read_costs(name_or_path: str, dtype_name: str) -> ModelCosts:
     files = open_files(name_or_path, None)
     _, config = read_config(name_or_path, files)
     refuse_quantised(name_or_path, config)
-    shapes = probe(config)
+    shapes = shapes_of(config)
     wanted = config.dtype if dtype_name == "auto" else getattr(torch, dtype_name)
     return ModelCosts(
         blocks=len(shapes.parameters),

@@ -46,4 +46,6 @@ def test_a_dtype_is_given_as_to_transformers(path: Path, swarm: LocalSwarm, give
 @pytest.mark.parametrize("given", ["dtype", "wire_dtype"])
 def test_a_dtype_that_is_none_of_the_choices_is_refused_before_the_swarm_is_joined(path: Path, given: str) -> None:
     with pytest.raises(UsageError, match=r"'torch\.float64' is unknown; choose one of auto, float32"):
-        AutoSwarmModelForCausalLM.from_pretrained(str(path), initial_peers=[], **{given: torch.float64})
+        AutoSwarmModelForCausalLM.from_pretrained(
+            str(path), initial_peers="/ip4/127.0.0.1/tcp/9", **{given: torch.float64}
+        )
