@@ -145,6 +145,6 @@ def test_a_node_in_a_small_terminal_says_something_at_once_and_prints_lines_to_c
                 said += more
     os.close(terminal)
     assert process.returncode == 0
-    assert said.index(b"starting") < said.index(b"JOINING")
+    assert said.index(b"starting") < said.index(b"Use:")
     (use,) = re.findall(rb"^Use: .*$", said.replace(b"\r\n", b"\n").replace(b"\x1b[2K", b"\n"), re.MULTILINE)
     assert re.search(rb"--initial-peers /ip4/127\.0\.0\.1/tcp/\d+/p2p/\w{52}$", use)
