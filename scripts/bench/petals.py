@@ -4,8 +4,9 @@
 
 A Llama of 30 million numbers is drawn and written once; both projects serve that directory on the loopback interface,
 and every process computes with one thread. A round is transformers alone, a swarm of ours and a swarm of Petals, one
-after the other and all anew: one node asked by one client, by eight as threads of one process and by eight processes,
-then a chain of two nodes. Rounds alternate so that a machine that grows slow or fast meets both.
+after the other and all anew: one node asked by one client, by eight as threads of one process, by eight processes and,
+where there is one, by eight through a gateway's URL, then a chain of two nodes. Rounds alternate so that a machine that
+grows slow or fast meets both.
 
 Petals lives in an environment of its own, made where --petals-env says (the user's cache unless given) when it is
 not there: 400 MB from the package index. Linux only. Written: petals.json with every figure, petals.png, and the logs
@@ -33,6 +34,7 @@ import trio
 import typer
 
 from bench.shared.harness import commit, console, processor
+from bench.shared.llama import make_tokenizer
 from petals_side.children import open_children
 from petals_side.installation import default_folder, petals_python
 from petals_side.measuring import CLIENTS, PROMPTS, Load, measure, measure_transformers
@@ -89,6 +91,7 @@ async def run(
         model = folder / "model"
         model.mkdir()
         write_model(model, SEED)
+        make_tokenizer(model, VOCABULARY)
         prompts = draw_prompts(PROMPTS, prompt_tokens, SEED)
         with open_children(out / "logs") as children:
             ours = this_project(model, dtype, folder, children)

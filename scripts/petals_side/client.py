@@ -1,21 +1,25 @@
-"""A client process: ``python -m petals_side.client PROJECT MODEL DTYPE [INITIAL_PEER]``, in that project's environment.
+"""A client process: ``python -m petals_side.client PROJECT MODEL DTYPE [PEER]``, in that project's environment.
 
 It opens the model as the project's users do and generates what the benchmark asks for, line by line. PROJECT is
-``swarm``, ``petals``, or ``transformers``, which has the whole model in this process. What all environments have is
-torch and a model with transformers' ``generate``; the rest is imported where it is needed.
+``swarm``, ``petals``, ``transformers``, which has the whole model in this process, or ``http``, which asks the gateway
+at the URL that PEER is. What all environments have is torch and a model with transformers' ``generate``; the rest is
+imported where it is needed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from itertools import repeat
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 import torch
 
@@ -31,6 +35,8 @@ def opened(project: str, model: str, dtype: str, *peers: str) -> Iterator[Any]:
             model, initial_peers=peers, dtype=dtype, speculate=False
         ) as swarm:
             yield swarm
+    elif project == "http":
+        yield Asking(model, *peers)
     elif project == "petals":
         from petals_side.petals_setup import DHT_PREFIX, prepare
 
@@ -44,6 +50,30 @@ def opened(project: str, model: str, dtype: str, *peers: str) -> Iterator[Any]:
         from transformers import AutoModelForCausalLM
 
         yield AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+
+
+class Asking:
+    """Completions of a gateway, with as much of ``generate`` as is used here."""
+
+    def __init__(self, model: str, url: str) -> None:
+        self._model = os.path.basename(model)
+        self._address = urlsplit(url)
+
+    def generate(self, prompts: torch.Tensor, max_new_tokens: int, do_sample: bool) -> torch.Tensor:
+        """Greedy texts after ``prompts`` [rows, tokens], in one request, with them. Their words name tokens."""
+        connection = HTTPConnection(self._address.netloc)
+        body = {
+            "model": self._model,
+            "prompt": prompts.tolist(),
+            "max_tokens": max_new_tokens,
+            "temperature": 1 if do_sample else 0,
+        }
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", f"{self._address.path}/completions", json.dumps(body), headers)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        tokens = [[int(token) for token in re.findall("w([0-9]+)", choice["text"])] for choice in answer["choices"]]
+        return torch.cat([prompts, torch.tensor(tokens)], dim=1)
 
 
 def open_answers() -> TextIO:

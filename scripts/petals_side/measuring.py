@@ -22,7 +22,7 @@ REPEATS = 3
 """Times each case is asked, after once that does not count."""
 CLIENTS = 8
 DAEMON = "p2pd"
-PROMPTS = (1 + REPEATS) * (1 + CLIENTS + CLIENTS + 1)
+PROMPTS = (1 + REPEATS) * (1 + 3 * CLIENTS + 1)
 """All different: one that came before might be remembered."""
 
 Tokens = Sequence[Sequence[int]]
@@ -54,6 +54,8 @@ class Figures:
     """CLIENTS sessions at once on one node, as threads of one process; None if they were not done in time."""
     clients: float
     """The same, each in a process of its own."""
+    gateway: float | None
+    """The same, asked of one gateway by HTTP; None where there is none."""
     chain: float
     """One session on two nodes with half of the blocks each."""
     processes: int
@@ -71,7 +73,7 @@ class Figures:
     @property
     def best(self) -> float:
         """CLIENTS sessions at once, in the way that suits this side."""
-        return max(self.clients, self.threads or 0.0)
+        return max(self.clients, self.threads or 0.0, self.gateway or 0.0)
 
 
 class Tally:
@@ -90,9 +92,11 @@ class Tally:
     def foreign_load(self) -> float:
         return mean(self._foreign_loads)
 
-    async def rate(self, nodes: Sequence[RunningNode], clients: Sequence[Child], sessions: int = 1) -> float:
+    async def rate(
+        self, nodes: Sequence[RunningNode], clients: Sequence[Child], sessions: int = 1, between: Sequence[Child] = ()
+    ) -> float:
         """Median tokens per second of all clients together, each with so many sessions in threads of its own."""
-        started = [node.process_id for node in nodes] + [client.process_id for client in clients]
+        started = [node.process_id for node in nodes] + [child.process_id for child in (*between, *clients)]
         await self._once(clients, sessions)
         foreign = ForeignLoad(set().union(*map(family, started)))
         rates = [await self._once(clients, sessions) for _ in range(REPEATS)]
@@ -146,6 +150,8 @@ async def measure(side: Project, load: Load) -> Figures:
         async with AsyncExitStack() as stack:
             joining = [partial(stack.enter_async_context, side.open_client(node.address)) for _ in range(CLIENTS)]
             clients = await tally.rate([node], await gather(joining))
+        async with side.open_gateway(node.address) as door:
+            gateway = await tally.rate([node], door[1:], CLIENTS, between=door[:1]) if door else None
         memory = memory_of(node, load.weight_bytes)
         found = family(node.process_id)
         daemons = {process_id for process_id in found if program_name(process_id) == DAEMON}
@@ -161,6 +167,7 @@ async def measure(side: Project, load: Load) -> Figures:
         session=session,
         threads=threads,
         clients=clients,
+        gateway=gateway,
         chain=chain,
         processes=len(found - daemons),
         daemons=len(daemons),

@@ -16,6 +16,7 @@ from petals_side.children import Child, Children
 START_SECONDS = 90.0
 """For a node to be online and a client to be connected, eight of them at once on a slow machine."""
 
+_READY = re.compile(r"^ready at (\S+)")
 _ONLINE = re.compile(r"^ONLINE\b.* at (\S+/p2p/\S+)")
 
 
@@ -38,6 +39,10 @@ class Project:
     """The command for a client process that joins through a peer."""
     environment: Mapping[str, str]
     children: Children
+    gateway: Callable[[str], Sequence[str]] | None = None
+    """The command for a process that joins through a peer and answers by HTTP, where the project has that."""
+    asking: Callable[[str], Sequence[str]] | None = None
+    """The command for a client process that asks the gateway at a URL."""
 
     @asynccontextmanager
     async def open_node(self, blocks: str, peer: str | None = None) -> AsyncIterator[RunningNode]:
@@ -56,6 +61,21 @@ class Project:
             await child.line(START_SECONDS)
             yield child
 
+    @asynccontextmanager
+    async def open_gateway(self, peer: str) -> AsyncIterator[tuple[Child, Child] | None]:
+        """A gateway that has joined through ``peer``, and a client process that asks it; None if there are none."""
+        if self.gateway is None or self.asking is None:
+            yield None
+            return
+        name = f"{self.name} gateway"
+        async with self.children.open(name, self.gateway(peer), self.environment, asked=False) as gateway:
+            while not (match := _READY.match(await gateway.line(START_SECONDS))):
+                pass
+            command = self.asking(match[1])
+            async with self.children.open(f"{name} client", command, self.environment, asked=True) as client:
+                await client.line(START_SECONDS)
+                yield gateway, client
+
 
 def this_project(model: Path, dtype: str, folder: Path, children: Children) -> Project:
     def node(blocks: str, peer: str | None) -> list[str]:
@@ -68,7 +88,14 @@ def this_project(model: Path, dtype: str, folder: Path, children: Children) -> P
     def client(peer: str) -> list[str]:
         return [sys.executable, "-m", "petals_side.client", "swarm", str(model), dtype, peer]
 
-    return Project("swarm-node", node, client, environment(folder), children)
+    def gateway(peer: str) -> list[str]:
+        command = [sys.executable, "-m", "cli.main", "serve", "--model", str(model), "--initial-peers", peer]
+        return [*command, "--dtype", dtype, "--threads", "1", "--port", "0"]
+
+    def asking(url: str) -> list[str]:
+        return [sys.executable, "-m", "petals_side.client", "http", str(model), dtype, url]
+
+    return Project("swarm-node", node, client, environment(folder), children, gateway, asking)
 
 
 def petals(python: Path, model: Path, dtype: str, folder: Path, children: Children) -> Project:

@@ -47,6 +47,7 @@ def compare(rounds: Sequence[Round]) -> list[Row]:
         _faster(rounds, eight, lambda side: side.best, 5.0),
         _row(rounds, "  … as threads of one process", "tokens/s", lambda side: side.threads),
         _row(rounds, "  … as processes", "tokens/s", lambda side: side.clients),
+        _row(rounds, "  … through a gateway", "tokens/s", lambda side: side.gateway),
         _at_most(rounds, "processes of a node, daemons left out", "", lambda side: side.processes, 3),
         _row(rounds, "its daemons", "", lambda side: side.daemons),
         _at_most(rounds, "its memory at rest, weights left out", "MiB", lambda side: side.memory_at_rest / MIB, 450),

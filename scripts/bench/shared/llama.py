@@ -44,9 +44,9 @@ def random_ids(length: int, seed: int) -> list[int]:
     return [int(token) for token in torch.randint(3, VOCABULARY, (length,), generator=generator)]
 
 
-def make_tokenizer(model: Path) -> Path:
+def make_tokenizer(model: Path, vocabulary: int = VOCABULARY) -> Path:
     """Give a model a tokenizer: one word for each token, so that every token is text. Returns ``model``."""
-    words = Tokenizer(WordLevel({f"w{token}": token for token in range(VOCABULARY)}, unk_token="w0"))
+    words = Tokenizer(WordLevel({f"w{token}": token for token in range(vocabulary)}, unk_token="w0"))
     words.pre_tokenizer = WhitespaceSplit()
     words.decoder = Fuse()
     PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(model)
