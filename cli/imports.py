@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -35,21 +36,31 @@ def lean_imports() -> Iterator[None]:
     transformers takes functions of torch's compiler to mark its own with, and classes of tensors that are spread, which
     bring sympy and what else belongs to them; and of scipy what training calls. Together they are more than torch.
     Whoever compiles a model in such a process all the same compiles some functions that were marked to be left alone.
+    What torch knows in Python of tensors without memory waits until with_all_shapes() needs it.
     """
     with lasting_imports(), deferred_import("scipy.optimize"):
-        import torch
+        with deferred_import("torch._meta_registrations"):
+            import torch
+        import torch._prims.rng_prims  # makes torch.Generator whole
 
         from dht.late_package import put_off
 
         put_off("torch._dynamo", disable=_unmarked, assume_constant_result=_unmarked, allow_in_graph=_unmarked)
         spreads, torch.distributed.is_available = torch.distributed.is_available, lambda: False
         try:
-            from transformers.utils import is_torch_distributed_available
+            from transformers.utils import import_utils
 
-            is_torch_distributed_available()  # it remembers what it has found
+            import_utils.is_torch_distributed_available()  # it remembers what it has found
         finally:
             torch.distributed.is_available = spreads
+        # It reads the sources of all models twice, since it remembers them by two names of their folder.
+        remembering = import_utils.create_import_structure_from_path
+        import_utils.create_import_structure_from_path = lambda path: remembering(_folder(Path(path)))
         yield
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.is_file() else path
 
 
 def _unmarked(function: Callable[..., Any] | None = None, *_: object, **__: object) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
+from cli.imports import lean_imports
 from cli.json_log import log_notice
 from cli.stderr import reported, tell
 from routing.errors import UsageError
@@ -64,9 +65,10 @@ def serve(
     with reported(debug, log_json):
         peers = options.required_peers(initial_peers)
 
-        import torch
+        with lean_imports():
+            import torch
 
-        from swarm_node.gateway import is_loopback
+            from swarm_node.gateway import is_loopback
 
         if draft_model is not None and not model:
             raise UsageError("--draft-model is for one model: give that with --model")

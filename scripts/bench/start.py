@@ -1,11 +1,11 @@
-"""How long a person waits for ``swarm status``, for the first token of ``swarm generate``, and for a node to be online.
+"""How long a person waits for ``swarm status``, the first token of ``swarm generate``, a node and ``swarm serve``.
 
     python scripts/bench start [--base CHECKOUT] [--runs 5] [--out build/bench_start]
 
 Each is a process of its own, started as from a shell, with the bundled model on loopback; client commands ask a node of
-their own checkout. With ``--base`` the same is measured of another checkout, turn by turn with this one. Seconds of the
-processor are those of the process without its daemon: they say more than those of the clock where other programs run.
-Written: results.json.
+their own checkout. With ``--base`` the same is measured of another checkout, turn by turn with this one; where that has
+no gateway, its ``swarm generate`` stands for it. Seconds of the processor are those of the process without its daemon:
+they say more than those of the clock where other programs run. Written: results.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from swarm_node.program import FreshProgram
 
 HERE = Path(__file__).resolve().parents[2]
 MODEL = "swarm_node/demo_model"
-GOALS = {"swarm status": 0.2, "first token of swarm generate": 0.5, "node online": 0.7}
+GOALS = {"swarm status": 0.2, "first token of swarm generate": 0.5, "node online": 0.7, "swarm serve ready": 0.6}
 """Of what the base takes, by the clock."""
 
 
@@ -82,6 +82,24 @@ def until_first_byte(checkout: Path, *arguments: str) -> Took:
     return Took(wall, usage.ru_utime + usage.ru_stime)
 
 
+def until_ready(checkout: Path, *arguments: str) -> Took:
+    """A gateway of ``checkout``, until it answers."""
+    began = perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "serve", "--port", "0", *arguments],
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    with process:
+        if not process.stdout.readline().startswith(b"ready"):
+            raise RuntimeError(f"swarm serve of {checkout} is not ready")
+        took = Took(perf_counter() - began, processor_seconds(process.pid))
+        process.terminate()
+    return took
+
+
 @contextmanager
 def online(checkout: Path, folder: Path) -> Iterator[tuple[Took, str]]:
     """A node of ``checkout``: what it took to come online, and its address."""
@@ -109,10 +127,13 @@ def measure(checkout: Path) -> dict[str, Took]:
     """Each thing once."""
     with TemporaryDirectory(prefix="bench-start-") as name, online(checkout, Path(name)) as (took, address):
         swarm = ("--model", MODEL, "--initial-peers", address)
+        status = until_first_byte(checkout, "status", *swarm)
+        generated = until_first_byte(checkout, "generate", "Once upon a time", "--max-new-tokens", "1", *swarm)
         found = (
-            until_first_byte(checkout, "status", *swarm),
-            until_first_byte(checkout, "generate", "Once upon a time", "--max-new-tokens", "1", *swarm),
+            status,
+            generated,
             took,
+            until_ready(checkout, *swarm) if (checkout / "cli" / "serve.py").exists() else generated,
         )
         return dict(zip(GOALS, found, strict=True))
 

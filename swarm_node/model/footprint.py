@@ -18,6 +18,7 @@ from swarm_node.model.linear_layers import linear_layers, weight_of
 from swarm_node.model.quant import Quant, linear_bytes
 from swarm_node.model.quiet import quiet
 from swarm_node.model.surgery import LayerList, accepted
+from swarm_node.model.without_memory import is_put_off, with_all_shapes
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def probe(config: PreTrainedConfig) -> BlockShapes:
     _refuse_by_config(config)
     kind = config.model_type
     try:
-        shapes = _probe(config)
+        shapes = with_all_shapes(lambda: _probe(config))
     except ModelError:
         raise
     except Exception as error:
@@ -128,8 +129,8 @@ class _Recorder:
             self.width = int(hidden.shape[-1])
             try:
                 output = forward(*args, **kwargs)
-            except RuntimeError:
-                if index not in self._cache.elements:
+            except RuntimeError as error:
+                if index not in self._cache.elements or is_put_off(error):
                     raise
                 # Routing to experts depends on data, which there is none of here; all shapes are known by now.
                 log.debug("block %d fails without data, after its attention", index, exc_info=True)

@@ -17,6 +17,7 @@ from swarm_node.model.quiet import quiet
 from swarm_node.model.shards import needed_tensors, view
 from swarm_node.model.source import ModelSource
 from swarm_node.model.surgery import LayerList, RemoteBlocks, keep_ends
+from swarm_node.model.without_memory import with_all_shapes
 
 _NOTHING_ATTENDS = "swarm_remote"
 """Attention of a model without blocks. As no mask function has that name, transformers builds no mask."""
@@ -40,7 +41,9 @@ def load_pruned(
     tensors = needed_tensors(source.shards, source.shapes.list_name, span)
     with view(source.files, tensors) as directory, quiet():
         try:
-            model, report = pruned.from_pretrained(str(directory), dtype=dtype, output_loading_info=True)
+            model, report = with_all_shapes(
+                lambda: pruned.from_pretrained(str(directory), dtype=dtype, output_loading_info=True)
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"the weights of {source.name} cannot be loaded ({error}); download it again") from error
     if report["missing_keys"]:
