@@ -5,8 +5,8 @@
 A Llama of 100 million parameters, made here, in real node processes on loopback; the gateway is a process too, and
 asked by HTTP, a connection for each stream, as a browser or an editor would. Speed is that of decoding, while all
 streams are at it; tokens are drawn, so that hardly any can be guessed ahead. The first token of a short prompt is
-compared with transformers' own, whose ``generate`` in this process takes turns with the gateway. Written:
-results.json and streams.png.
+compared with that of ``generate`` of the swarm's model in this process, and with that of the whole model in this
+process; the three take turns. Written: results.json and streams.png.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ from bench.shared.harness import Out, Results, Runs, Spread, in_turns, judged, s
 from bench.shared.llama import make_llama, make_tokenizer, random_ids
 from routing import Span
 from routing.errors import SwarmError
+from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import FreshProgram, LoggedProcess
 
 STREAMS = (1, 8, 16, 32)
 GOALS = {16: 5.5}
 FIRST_TOKEN_GOAL = 1.3
+FIRST_TOKENS = 5
+"""So many of each kind in a turn."""
 PROMPT_TOKENS = 16
 READY = re.compile(r"^ready at (\S+)", re.MULTILINE)
 READY_SECONDS = 90.0
@@ -133,25 +136,46 @@ def line_of(count: int, turns: list[list[Stream]], ones: list[list[Stream]]) -> 
     )
 
 
-def measure(url: str, model: Path, plain: PreTrainedModel, runs: int, new_tokens: int) -> tuple[list[Line], float]:
-    """A line for each number of streams, and the first token's time as a multiple of transformers'."""
-    turns: dict[int, list[list[Stream]]] = {count: [] for count in STREAMS}
-    firsts: list[float] = []
-    plain_firsts: list[float] = []
+@dataclass(slots=True)
+class FirstTokens:
+    """Seconds until the first token of a short prompt, of one after the other."""
 
-    def first(turn: int) -> None:
-        stream = ask(url, model.name, random_ids(PROMPT_TOKENS, 7000 + turn), 2)
-        firsts.append(stream.pieces[0] - stream.asked)
-        asked = time.perf_counter()
-        plain_firsts.append(decode(plain, [random_ids(PROMPT_TOKENS, 8000 + turn)], 1)[0] - asked)
+    gateway: list[float]
+    swarm: list[float]
+    """``generate`` of the swarm's model."""
+    whole: list[float]
+    """``generate`` of the whole model."""
+
+    def times(self, others: list[float]) -> float:
+        """The gateway's, as a multiple of others'."""
+        return Spread.of_ratios(self.gateway, others).median
+
+
+def measure(
+    url: str, model: Path, swarm: PreTrainedModel, whole: PreTrainedModel, runs: int, new_tokens: int
+) -> tuple[list[Line], FirstTokens]:
+    """A line for each number of streams, and what first tokens took."""
+    turns: dict[int, list[list[Stream]]] = {count: [] for count in STREAMS}
+    firsts = FirstTokens([], [], [])
+
+    def first(turn: int, number: int) -> None:
+        prompts = [random_ids(PROMPT_TOKENS, 7000 + 100 * turn + 10 * number + kind) for kind in range(3)]
+        stream = ask(url, model.name, prompts[0], 2)
+        took = [stream.pieces[0] - stream.asked]
+        for generating, prompt in zip((swarm, whole), prompts[1:], strict=True):
+            asked = time.perf_counter()
+            took.append(decode(generating, [prompt], 1)[0] - asked)
+        if turn:
+            for seconds, of in zip(took, (firsts.gateway, firsts.swarm, firsts.whole), strict=True):
+                of.append(seconds)
 
     for turn, case in in_turns((*STREAMS, "first token"), runs):
         if isinstance(case, int):
             turns[case].append(ask_at_once(url, model.name, case, turn, new_tokens))
         else:
-            first(turn)
-    lines = [line_of(count, turns[count][1:], turns[1][1:]) for count in STREAMS]
-    return lines, Spread.of_ratios(firsts[1:], plain_firsts[1:]).median
+            for number in range(FIRST_TOKENS):
+                first(turn, number)
+    return [line_of(count, turns[count][1:], turns[1][1:]) for count in STREAMS], firsts
 
 
 def main(
@@ -166,8 +190,8 @@ def main(
     results = Results(out, nodes=nodes, runs=runs, threads=threads, new_tokens=new_tokens)
     with TemporaryDirectory(prefix="bench-gateway-") as directory:
         model = make_tokenizer(make_llama(Path(directory) / "llama"))
-        plain: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-        blocks = plain.config.num_hidden_layers
+        whole: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        blocks = whole.config.num_hidden_layers
         bounds = [blocks * index // nodes for index in range(nodes + 1)]
         with LocalSwarm(str(model), ["--dtype", "float32", "--threads", str(threads)]) as swarm:
             swarm.start([Span(start, end) for start, end in pairwise(bounds)])
@@ -177,10 +201,14 @@ def main(
             gateway = LoggedProcess(serve, arguments, Path(directory) / "gateway")
             try:
                 url = gateway.await_words(READY, READY_SECONDS, "the gateway")[1]
-                lines, first_token = measure(url, model, plain, runs, new_tokens)
+                with AutoSwarmModelForCausalLM.from_pretrained(
+                    str(model), initial_peers=[swarm.address], dtype="float32"
+                ) as ours:
+                    lines, firsts = measure(url, model, ours, whole, runs, new_tokens)
             finally:
                 gateway.stop()
-    results.write(lines=lines, first_token=first_token, goals=GOALS, first_token_goal=FIRST_TOKEN_GOAL)
+    beside, alone = firsts.times(firsts.swarm), firsts.times(firsts.whole)
+    results.write(lines=lines, firsts=firsts, goals=GOALS, first_token_goal=FIRST_TOKEN_GOAL)
     show(
         lines,
         ("streams", lambda line: str(line.streams)),
@@ -190,7 +218,8 @@ def main(
         ("95%", lambda line: f"{line.first_worst * 1e3:.0f} ms"),
         ("between tokens", lambda line: f"{line.gap_median * 1e3:.0f} ms"),
         ("95%", lambda line: f"{line.gap_worst * 1e3:.0f} ms"),
-        title=f"first token {first_token:.2f} times transformers' (goal {FIRST_TOKEN_GOAL})",
+        title=f"first token: {judged(f'{beside:.2f}', beside <= FIRST_TOKEN_GOAL)} times generate's through the swarm, "
+        f"{alone:.2f} times the whole model's here",
     )
     with results.plot("streams") as axes:
         axes.plot([line.streams for line in lines], [line.times_one for line in lines], "o-")

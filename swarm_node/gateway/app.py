@@ -82,7 +82,7 @@ def application(
     paths = {route.path for route in (*free, *behind_keys) if isinstance(route, Route)}
     middleware = [
         Middleware(RequestCount, metrics=gateway.metrics, paths=paths),
-        Middleware(HostCheck, allowed=allowed_hosts, origins=allowed_origins),
+        Middleware(HostCheck, allowed=allowed_hosts, origins=allowed_origins, bodies=bodies),
     ]
     if allowed_origins:
         middleware.append(

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from swarm_node.gateway.errors import Problem, error_response
+from swarm_node.gateway.errors import ErrorBodies, Problem, Refused
 from swarm_node.gateway.keys import Keys
 from swarm_node.gateway.metrics import Metrics
 
@@ -32,11 +33,14 @@ class HostCheck:
     there (DNS rebinding) may read the answers too: the Host and Origin headers tell.
     """
 
-    def __init__(self, app: ASGIApp, allowed: Collection[str] | None, origins: Sequence[str]) -> None:
-        """``allowed``: host names without port; None lets everything through."""
+    def __init__(
+        self, app: ASGIApp, allowed: Collection[str] | None, origins: Sequence[str], bodies: ErrorBodies
+    ) -> None:
+        """``allowed``: host names without port; None lets everything through. ``bodies``: of refusals."""
         self._app = app
         self._allowed = allowed
         self._origins = origins
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._allowed is not None:
@@ -44,13 +48,17 @@ class HostCheck:
             host, origin = headers.get("host", ""), headers.get("origin")
             if _name(host) not in self._allowed:
                 message = f"this gateway is not called '{_name(host)}'; use http://127.0.0.1, or start it with keys"
-                await _refuse(message, scope, receive, send)
+                await self._refuse(message, scope, receive, send)
                 return
             if origin is not None and not self._welcome(origin, host):
                 message = f"pages of {origin} may not ask here; start the gateway with --allow-origin {origin}"
-                await _refuse(message, scope, receive, send)
+                await self._refuse(message, scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    async def _refuse(self, message: str, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._bodies.respond(Request(scope), Refused(Problem(403, message, "permission_error")))
+        await response(scope, receive, send)
 
     def _welcome(self, origin: str, host: str) -> bool:
         return "*" in self._origins or origin in self._origins or urlsplit(origin).netloc == host
@@ -89,7 +97,3 @@ def _name(host: str) -> str:
     """Without port, in small letters; an IPv6 address in its brackets."""
     end = host.rfind("]") + 1
     return (host[:end] if end else host.partition(":")[0]).lower()
-
-
-async def _refuse(message: str, scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(Problem(403, message, "permission_error"))(scope, receive, send)

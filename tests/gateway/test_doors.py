@@ -96,6 +96,12 @@ def test_a_name_that_points_here_by_a_trick_is_not_answered() -> None:
         assert ask("/v1/models", headers={"host": host}).status == 200
 
 
+def test_who_is_turned_away_reads_it_in_the_form_of_the_api_that_was_asked() -> None:
+    refused = ask("/v1/messages", method="POST", headers={"host": "evil.example:8000"})
+    assert refused.status == 403
+    assert json.loads(refused.text)["type"] == "error" and refused.error["type"] == "permission_error"
+
+
 def test_pages_of_other_hosts_may_not_ask_unless_allowed() -> None:
     origin = {"origin": "https://example.org"}
     assert post(headers=origin).status == 403

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.core import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 import swarm_node
 from routing import Span
@@ -21,13 +19,8 @@ from swarm_node import AutoSwarmModelForCausalLM
 from swarm_node.gateway.metrics import Metrics
 from swarm_node.local_swarm import LocalSwarm
 from swarm_node.program import Program
+from tests.scraping import families, free_port, scrape
 from tests.swarm.runs import OPTIONS, generated, prompt_of
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +30,6 @@ def watched(path: Path, warm_node: Program) -> Iterator[tuple[LocalSwarm, int]]:
     with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         swarm.start([Span(0, 4)], ("--metrics-port", str(port)))
         yield swarm, port
-
-
-def families(port: int) -> list[Metric]:
-    """What the node's page has."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        return list(text_string_to_metric_families(answer.read().decode()))
-
-
-def scrape(port: int) -> dict[str, float]:
-    """Each sample by its name and its labels, as Prometheus writes them."""
-    samples = [sample for family in families(port) for sample in family.samples]
-    return {sample.name + "".join(f"|{value}" for value in sample.labels.values()): sample.value for sample in samples}
 
 
 def test_metrics_count_what_a_client_has_the_node_do(watched: tuple[LocalSwarm, int], path: Path) -> None:
