@@ -84,6 +84,9 @@ THREAD_STOP_SECONDS = 5.0
 ENQUIRY_PEERS = 3
 """Nodes that a client asks at once: one that leaves out what it should tell is outdone by the others."""
 
+ENQUIRY_AGAIN_SECONDS = 0.5
+"""Before a member that a client joins by is asked once more: whatever ended its stream may be over by then."""
+
 ENQUIRY_GRACE_SECONDS = 0.3
 """For the others, once one of them has answered: a node across an ocean answers in that time."""
 

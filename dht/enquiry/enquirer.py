@@ -16,6 +16,7 @@ from dht.enquiry.messages import ENQUIRY_PROTOCOL, Reply, receive_reply, send_qu
 from dht.entry import Entry, key_id, verified
 from dht.peer_id import short_name
 from dht.settings import (
+    ENQUIRY_AGAIN_SECONDS,
     ENQUIRY_GRACE_SECONDS,
     ENQUIRY_PEERS,
     ENQUIRY_PEERS_KNOWN,
@@ -50,12 +51,21 @@ class Enquirer:
         asked = time.time()
         try:
             with trio.fail_after(RPC_SECONDS):
-                reply = await self._ask(peer_id, ())
+                reply = await self._ask_once_more(peer_id)
         except trio.TooSlowError:
             raise PeerUnreachable(f"peer {short_name(peer_id)} did not answer within {RPC_SECONDS:g} s") from None
         except (NetworkError, ProtocolError) as error:
             raise PeerUnreachable(f"peer {short_name(peer_id)} is no node of a swarm") from error
         check_clock(peer_id, reply.time, asked, time.time())
+
+    async def _ask_once_more(self, peer_id: str) -> Reply:
+        """Its first answer, or its second: one stream may end for many reasons, some of them this machine's."""
+        try:
+            return await self._ask(peer_id, ())
+        except NetworkError as error:
+            log.debug("peer %s is asked once more: %s", peer_id, error)
+        await trio.sleep(ENQUIRY_AGAIN_SECONDS)
+        return await self._ask(peer_id, ())
 
     def meet(self, nodes: Mapping[str, Sequence[str]]) -> None:
         """There are these nodes too: transports by peer id."""

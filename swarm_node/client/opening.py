@@ -59,6 +59,8 @@ async def _open_free(chains: Chains, snapshot: Snapshot, shape: SessionShape, un
         except ChainBroken as failure:
             chains.avoid(failure)
             if trio.current_time() >= until:
+                if isinstance(failure.reason, CacheFull):
+                    raise CacheFull(f"{failure}; try again later") from failure
                 raise
             refusals += isinstance(failure.reason, CacheFull)
             if refusals == REFUSALS:

@@ -121,7 +121,14 @@ async def test_a_cancelled_start_leaves_nothing_behind(tmp_path: Path, started: 
         assert not started()
 
 
-@pytest.mark.parametrize(("where", "moment"), [("main", "starting"), ("main", "started"), ("thread", "started")])
+@pytest.mark.parametrize(
+    ("where", "moment"),
+    [
+        ("main", "started"),
+        pytest.param("main", "starting", marks=pytest.mark.slow),
+        pytest.param("thread", "started", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_process_leaves_no_daemon(tmp_path: Path, where: str, moment: str) -> None:
     async def main(owner: int) -> None:
         with trio.fail_after(10):

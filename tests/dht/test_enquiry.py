@@ -232,6 +232,7 @@ def test_a_client_needs_neither_hivemind_nor_torch() -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_hivemind_is_whole_for_whoever_imports_it_afterwards() -> None:
     code = "import dht.table, hivemind; print(hivemind.DHT.__name__, hivemind.p2p.P2P.__name__)"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -174,6 +174,7 @@ WITH_A_WRONG_CLOCK = """
 
 
 @in_trio(60)
+@pytest.mark.slow
 async def test_a_wrong_clock_is_reported_with_how_wrong_it_is(tmp_path: Path) -> None:
     async with local_peer(tmp_path / "alice") as alice:
         with python(WITH_A_WRONG_CLOCK, tmp_path / "bob", alice.addresses[0], "60") as process:
@@ -238,6 +239,7 @@ ANNOUNCE_AND_WAIT = """
 
 
 @in_trio(60)
+@pytest.mark.slow
 async def test_a_killed_node_fades_when_its_record_expires(tmp_path: Path) -> None:
     async with local_peer(tmp_path / "alice") as alice:
         directory = alice.directory(MODEL)

@@ -82,6 +82,7 @@ def asked(gateway: GatewayProcess, **body: Any) -> Iterator[socket.socket]:
 def read_until(connection: socket.socket, wanted: bytes) -> None:
     came = b""
     while wanted not in came:
+        assert b"[DONE]" not in came and b'"error"' not in came, came
         part = connection.recv(65536)
         assert part, came
         came += part
@@ -133,10 +134,14 @@ def test_who_leaves_the_line_stands_in_it_no_more(gateway: GatewayProcess, small
 
 
 def test_a_full_swarm_is_429_and_says_when_to_come_back(
-    small: tuple[LocalSwarm, list[int]], chat_model: Path, warm_gateway: Program, tmp_path: Path
+    gateway: GatewayProcess,
+    small: tuple[LocalSwarm, list[int]],
+    chat_model: Path,
+    warm_gateway: Program,
+    tmp_path: Path,
 ) -> None:
-    with before(small[0], chat_model, warm_gateway, tmp_path / "serve", "--timeout", "0") as gateway:
-        client = openai.OpenAI(base_url=gateway.url, api_key="-", max_retries=0, timeout=60)
+    with before(small[0], chat_model, warm_gateway, tmp_path / "serve", "--timeout", "0") as impatient:
+        client = openai.OpenAI(base_url=impatient.url, api_key="-", max_retries=0, timeout=60)
         with asked(gateway) as first:
             read_until(first, b'"content":" ')
             with pytest.raises(openai.RateLimitError) as refused:
@@ -145,6 +150,7 @@ def test_a_full_swarm_is_429_and_says_when_to_come_back(
             assert float(refused.value.response.headers["retry-after"]) > 0
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_in_the_same_words_when_a_node_of_its_chain_is_killed(
     chat_model: Path, warm_node: Program, warm_gateway: Program, plain_model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_client_that_leaves_in_prefill_frees_its_places_too(
     until_free(chat_model, nodes.address, 3.0)
 
 
+@pytest.mark.slow
 def test_a_lost_block_is_503_and_back_with_its_node(
     chat_model: Path, warm_node: Program, warm_gateway: Program, tmp_path: Path
 ) -> None:

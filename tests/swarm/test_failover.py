@@ -80,6 +80,7 @@ def test_killing_a_node_during_prefill_does_not_change_the_text(
     assert notices
 
 
+@pytest.mark.slow
 def test_a_node_that_stalls_is_left_like_one_that_died(path: Path, doubled: LocalSwarm) -> None:
     notices: list[str] = []
     stalled: list[NodeProcess] = []
@@ -95,6 +96,7 @@ def test_a_node_that_stalls_is_left_like_one_that_died(path: Path, doubled: Loca
     assert any("silent" in notice for notice in notices)
 
 
+@pytest.mark.slow
 def test_without_a_spare_the_missing_blocks_are_named(path: Path, warm_node: Program) -> None:
     with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:
         _first, second = swarm.start([Span(0, 2), Span(2, 4)])

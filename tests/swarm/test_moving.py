@@ -27,6 +27,7 @@ def memory_for(path: Path, blocks: int) -> tuple[str, str]:
     return "--memory", f"{blocks * (footprint.block_bytes + 4 * CONTEXT * footprint.token_bytes)}B"
 
 
+@pytest.mark.slow
 def test_when_a_node_leaves_another_takes_its_blocks_and_keeps_those_of_its_own_that_are_needed(
     path: Path, warm_node: Program
 ) -> None:

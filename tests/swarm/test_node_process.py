@@ -117,6 +117,7 @@ def test_a_node_finds_the_blocks_that_are_missing_by_itself(path: Path, warm_nod
         assert {node.state for node in snapshot.nodes} == {NodeState.ONLINE}
 
 
+@pytest.mark.slow
 def test_a_serving_node_has_not_loaded_what_only_training_calls(path: Path) -> None:
     prompt = prompt_of(9)
     with LocalSwarm(str(path), OPTIONS) as swarm:

@@ -266,6 +266,7 @@ def test_streamers_rules_and_processors_take_turns_as_in_plain_transformers(
     assert model.rounds() < 31
 
 
+@pytest.mark.slow
 def test_a_cache_holds_no_guess_beyond_the_token_that_a_rule_ended_the_text_at(model: SwarmModel, path: Path) -> None:
     for last in range(3, 12):
         cache = model.new_cache(300)
@@ -280,6 +281,7 @@ def test_a_cache_holds_no_guess_beyond_the_token_that_a_rule_ended_the_text_at(m
         cache.close()
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_while_guesses_are_verified_does_not_change_the_text(
     path: Path, draft: Any, warm_node: Program
 ) -> None:
