@@ -125,6 +125,7 @@ class ChatRequest(Chances):
     top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS)] | None = None
     tools: Annotated[list[Tool], Field(max_length=TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
+    parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: Annotated[str, Field(max_length=32)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
@@ -161,6 +162,7 @@ class ChatRequest(Chances):
             choosing=self.choosing(min(limits, default=None), (self.top_logprobs or 0) if self.logprobs else None),
             tools=[tool.model_dump(exclude_unset=True) for tool in self.tools or []],
             tool_choice=f"function:{choice.function.name}" if isinstance(choice, ChosenTool) else choice or "auto",
+            parallel_calls=self.parallel_tool_calls is not False,
             response_format=self.response_format,
             template=template,
         )

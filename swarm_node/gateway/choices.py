@@ -112,7 +112,7 @@ class _Run:
                     await _put(send, Routed(choice.index, [_plain(hop) for hop in route]))
                 for event in writing.push(token):
                     await _put(send, event)
-                if writing.stopped is not None:
+                if writing.over:
                     return
 
     def _count(self, usage: Usage) -> None:
@@ -141,7 +141,7 @@ async def _put(send: trio.MemorySendChannel[Event | Prompted], event: Event | Pr
 
 
 def _reason(writing: Writing, answer: Answer) -> Literal["stop", "length", "tool_calls"]:
-    if writing.stopped is None and answer.ended == "length":
+    if not writing.over and answer.ended == "length":
         return "length"
     return "tool_calls" if writing.called else "stop"
 

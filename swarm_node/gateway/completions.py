@@ -104,7 +104,7 @@ def _choices(asked: CompletionRequest, served: Served, key: Key, prompts: list[P
                 Stops(choosing.stop),
                 PlainText(),
                 served.ends,
-                asked.logprobs is not None,
+                tell_tokens=asked.logprobs is not None,
             )
             choices.append(Choice(len(choices), replace(request, prompt_logprobs=tells_prompt), writing))
     return choices

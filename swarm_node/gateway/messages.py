@@ -98,11 +98,13 @@ def kind_of_tool(tool: Any) -> str | None:
 
 class Choice(BaseModel):
     type: Literal["auto", "any", "none"]
+    disable_parallel_tool_use: bool = False
 
 
 class ChosenTool(BaseModel):
     type: Literal["tool"]
     name: Name
+    disable_parallel_tool_use: bool = False
 
 
 class Thinking(BaseModel):
@@ -140,6 +142,7 @@ class Conversation(BaseModel):
             choosing=self._choosing(),
             tools=[tool.for_chat() for tool in self.tools],
             tool_choice=self._tool_choice(),
+            parallel_calls=self.tool_choice is None or not self.tool_choice.disable_parallel_tool_use,
             response_format=self._response_format(),
             template=self._template(),
         )

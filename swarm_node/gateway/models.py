@@ -1,8 +1,8 @@
-"""``/v1/models``: which models can be asked for."""
+"""``/v1/models``: which models can be asked for, in one form that OpenAI's clients and Anthropic's both read."""
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -15,13 +15,17 @@ from swarm_node.gateway.operations import Operation
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    started = int(time.time())
+    started = datetime.now(UTC).replace(microsecond=0)
 
     def card(name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": started, "owned_by": "swarm"}
+        openai = {"id": name, "object": "model", "created": int(started.timestamp()), "owned_by": "swarm"}
+        return {**openai, "type": "model", "display_name": name, "created_at": started.isoformat()}
 
     async def every(request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [card(name) for name in gateway.models.names()]})
+        names = list(gateway.models.names())
+        first, last = (names[0], names[-1]) if names else (None, None)
+        pages = {"has_more": False, "first_id": first, "last_id": last}
+        return JSONResponse({"object": "list", "data": [card(name) for name in names], **pages})
 
     async def one(request: Request) -> Response:
         name: str = request.path_params["name"]

@@ -83,6 +83,7 @@ class ResponsesRequest(BaseModel):
             ),
             tools=[tool.for_chat() for tool in tools],
             tool_choice=choice,
+            parallel_calls=self.parallel_tool_calls is not False,
             response_format=self._response_format(),
             template=self._template(),
         )

@@ -45,6 +45,8 @@ class Turn:
     """As in OpenAI's chat completions: ``{"type": "function", "function": {…}}``."""
     tool_choice: str = "auto"
     """``auto``, ``none``, ``required``, or ``function:NAME``."""
+    parallel_calls: bool = True
+    """Whether one answer may call more than once; else the first call ends it."""
     response_format: Mapping[str, Any] | None = None
     """As in OpenAI's chat completions."""
     template: Mapping[str, Any] = field(default_factory=dict)

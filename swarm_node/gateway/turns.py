@@ -59,6 +59,7 @@ def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
         response_format=turn.response_format,
         tools=tools,
         tool_choice=turn.tool_choice,
+        parallel_calls=turn.parallel_calls,
     )
     choices: list[Choice] = []
     for index in range(choosing.n):
@@ -70,7 +71,8 @@ def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
             parser,
             # Some parsers tell by the end token what has ended.
             set(served.ends) - set(tokenizer.convert_tokens_to_ids(list(parser.keep))),
-            choosing.top_logprobs is not None,
+            tell_tokens=choosing.top_logprobs is not None,
+            parallel_calls=turn.parallel_calls,
         )
         held = [] if grammar is None else [grammar.processor(len(prompt))]
         choices.append(Choice(index, request_of(choosing, served, key, prompt, most, index, held), writing))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from swarm_node.gateway.turn import Wrote
 from swarm_node.generate import Token
-from swarm_node.text import AnswerParser, Content, Delta, Reasoning, Stops, TextPieces, ToolCallBegun
+from swarm_node.text import AnswerParser, Content, Delta, Reasoning, Stops, TextPieces, ToolCallArguments, ToolCallBegun
 
 
 class PlainText:
@@ -32,9 +32,14 @@ class Writing:
         stops: Stops,
         parser: AnswerParser,
         ends: Collection[int],
+        *,
         tell_tokens: bool,
+        parallel_calls: bool = True,
     ) -> None:
-        """``ends``: tokens that end an answer and are no part of its text. ``tell_tokens``: with the pieces."""
+        """``ends``: tokens that end an answer and are no part of its text. ``tell_tokens``: with the pieces.
+
+        Without ``parallel_calls`` the first call is the last thing that is told.
+        """
         self._index = index
         self._pieces = pieces
         self._stops = stops
@@ -47,15 +52,22 @@ class Writing:
         self._safe = 0
         """Characters that stops let through."""
         self._thinks = False
+        self._parallel_calls = parallel_calls
         self.tokens = 0
         self.reasoning_tokens = 0
         self.called = False
         """Whether it calls a tool."""
+        self._enough = False
 
     @property
     def stopped(self) -> str | None:
         """The stop string that has ended it."""
         return self._stops.stopped
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of what is still to come belongs to it."""
+        return self._enough or self.stopped is not None
 
     def push(self, token: Token) -> list[Wrote]:
         """What is certain with this token."""
@@ -71,14 +83,14 @@ class Writing:
     def end(self) -> list[Wrote]:
         """What was held back."""
         wrote: list[Wrote] = []
-        if self.stopped is None:
+        if not self.over:
             wrote += self._through(self._pieces.end())
-        if self.stopped is None:
+        if not self.over:
             rest = self._stops.end()
             self._safe += len(rest)
             wrote += self._wrote(self._parser.push(rest))
         wrote += self._wrote(self._parser.end())
-        if self._untold and self.stopped is None:
+        if self._untold and not self.over:
             wrote.append(Wrote(self._index, Content(""), tuple(token for _, token in self._untold)))
         return wrote
 
@@ -90,8 +102,11 @@ class Writing:
 
     def _wrote(self, deltas: Sequence[Delta]) -> Iterator[Wrote]:
         for delta in deltas:
+            if self._enough:
+                return
             self._thinks = isinstance(delta, Reasoning)
             self.called = self.called or isinstance(delta, ToolCallBegun)
+            self._enough = isinstance(delta, ToolCallArguments) and not self._parallel_calls
             yield Wrote(self._index, delta, self._told())
 
     def _told(self) -> tuple[Token, ...]:

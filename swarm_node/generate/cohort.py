@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from routing.errors import NetworkError, SwarmError
 from swarm_node.generate.model import SwarmModel
 from swarm_node.generate.row import Row
 from swarm_node.generate.rows import Outcome, failed, step_rows
@@ -38,14 +37,17 @@ class Cohort:
         """Returns the rows that go on together."""
         if not rows:
             return rows
+        try:
+            self._guess(rows)
+            outcomes = step_rows(self._model, rows, alone=False)
+        except Exception as error:  # noqa: BLE001 - told to who asked
+            outcomes = failed(rows, error)
+        self._deliver(outcomes)
+        return [outcome.row for outcome in outcomes if outcome.goes_on]
+
+    def _guess(self, rows: list[Row]) -> None:
         for row in rows:
             row.guess(len(rows))
         guessed = sum(row.guessed for row in rows)
         for row in rows:
             row.guesses_in_step(guessed)
-        try:
-            outcomes = step_rows(self._model, rows, alone=False)
-        except (SwarmError, RuntimeError) as error:
-            outcomes = failed(rows, error if isinstance(error, SwarmError) else NetworkError(str(error)))
-        self._deliver(outcomes)
-        return [outcome.row for outcome in outcomes if outcome.goes_on]

@@ -33,11 +33,13 @@ def grammar_of(
     response_format: Mapping[str, Any] | None = None,
     tools: Sequence[Mapping[str, Any]] = (),
     tool_choice: str = "auto",
+    parallel_calls: bool = True,
 ) -> Grammar | None:
     """What holds an answer to ``prompt_text`` to what was asked; None if that may be anything.
 
     ``vocabulary`` is the length of the model's logits, ``ends`` its end tokens. ``response_format`` and ``tools`` are
-    as in OpenAI's chat completions, ``tool_choice`` as in a gateway's Turn. Raises UsageError for a schema that no
+    as in OpenAI's chat completions, ``tool_choice`` and ``parallel_calls`` as in a gateway's
+    Turn. Raises UsageError for a schema that no
     grammar can be made of, and for calls that the model is not known to make. The first grammar of a tokenizer takes
     about a second, a large schema some tenths: call it in a thread.
     """
@@ -58,7 +60,8 @@ def grammar_of(
     lark = LarkText({name: id for id, name in special_tokens(tokenizer).items()})
     if must_call:
         objects = {name: _closed(schema) for name, schema in names.items()}
-        answer = lark.calls(_form(tokenizer, model_type, tools), objects, one=tool_choice != "required")
+        one = tool_choice != "required" or not parallel_calls
+        answer = lark.calls(_form(tokenizer, model_type, tools), objects, one=one)
     else:
         begin = HARMONY_CONTENT if is_harmony(tokenizer, model_type) else ""
         answer = f"{lark.literal(begin)} {lark.json(content or {})}"

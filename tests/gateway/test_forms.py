@@ -74,6 +74,14 @@ def test_a_call_that_is_required_is_made(client: openai.OpenAI, choice: Any) -> 
         assert answer.choices[0].finish_reason == "tool_calls"
 
 
+def test_a_model_that_calls_on_and_on_makes_one_call_if_that_is_asked(client: openai.OpenAI) -> None:
+    options = {"tools": [WEATHER], "tool_choice": "required", "temperature": 1.0, "seed": 1}
+    answer = ask(client, **options, parallel_tool_calls=False)
+    assert len(ask(client, **options).choices[0].message.tool_calls) > 1
+    assert [call.function.name for call in answer.choices[0].message.tool_calls] == ["weather"]
+    assert answer.choices[0].finish_reason == "tool_calls"
+
+
 def test_a_call_comes_in_a_stream_too(client: openai.OpenAI) -> None:
     pieces = [
         piece

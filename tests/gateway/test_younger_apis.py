@@ -207,6 +207,22 @@ def test_a_message_uses_the_tool_that_it_must(anthropics: anthropic.Anthropic) -
     assert use.name == "weather" and isinstance(use.input["rain"], bool)
 
 
+def test_a_message_uses_one_tool_if_that_is_asked(anthropics: anthropic.Anthropic) -> None:
+    tool: anthropic.types.ToolParam = {"name": "now", "input_schema": {"type": "object", "additionalProperties": False}}
+    message = anthropics.messages.create(
+        model="chatty", max_tokens=120, messages=ASK, extra_body=GREEDY, tools=[tool],
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+    )  # fmt: skip
+    assert [block.type for block in message.content].count("tool_use") == 1
+    assert message.stop_reason == "tool_use"
+
+
+def test_anthropics_client_lists_the_models(anthropics: anthropic.Anthropic) -> None:
+    (model,) = anthropics.models.list()
+    assert (model.id, model.type, model.display_name) == ("chatty", "model", "chatty")
+    assert anthropics.models.retrieve("chatty").created_at == model.created_at
+
+
 def test_a_message_of_an_unknown_model_is_not_found(anthropics: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.NotFoundError, match="'nobody' is not served here"):
         anthropics.messages.create(model="nobody", max_tokens=1, messages=ASK)
