@@ -244,6 +244,15 @@ def test_a_model_that_is_not_known_to_call_cannot_be_made_to() -> None:
         grammar(templates.tokenizer_with(templates.CHATML), tools=TOOLS, tool_choice="required")
 
 
+@pytest.mark.parametrize("template", ["Hermes", "Qwen3-Coder"])
+@pytest.mark.parametrize("wrong", [{"required": 5}, {"required": "city"}, {"properties": []}, {"properties": 5}])
+def test_parameters_that_are_no_schema_of_an_object_are_one_clear_line(template: str, wrong: dict[str, Any]) -> None:
+    source = {"Hermes": templates.HERMES, "Qwen3-Coder": templates.QWEN_CODER}[template]
+    tool = {"type": "function", "function": {"name": "look", "parameters": wrong}}
+    with pytest.raises(UsageError, match="parameters of look are no JSON schema of an object"):
+        grammar(templates.tokenizer_with(source), tools=[tool], tool_choice="required")
+
+
 @pytest.mark.parametrize("vocabulary", [vocabularies.metaspace, vocabularies.word_piece, vocabularies.word_ends])
 def test_a_tokenizer_that_cannot_be_held_is_one_clear_line(vocabulary: Any) -> None:
     with pytest.raises(UsageError, match="tokenizer is of a kind"):

@@ -38,7 +38,8 @@ def schemas(tools: Sequence[Mapping[str, Any]]) -> Tools:
             )
         parameters = function.get("parameters") or {}
         properties = parameters.get("properties", {}) if isinstance(parameters, Mapping) else None
-        if not isinstance(properties, Mapping):
+        required = parameters.get("required") or [] if isinstance(parameters, Mapping) else None
+        if not isinstance(properties, Mapping) or not isinstance(required, list):
             raise UsageError(f"the parameters of {name} are no JSON schema of an object")
         found[name] = parameters
     return found
