@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+import swarm_node
 from routing.errors import UsageError
 from swarm_node.gateway.errors import Refused
 from swarm_node.gateway.keys import KeyRecord, Keys, plain_keys, read_keys
@@ -81,6 +82,11 @@ def test_a_file_holds_one_key_a_line_or_tables(tmp_path: Path) -> None:
     )
     assert [record.key for record in read_keys(plain)] == ["alices-key", "bobs-own-key"]
     assert [(record.name, record.tokens_per_minute) for record in read_keys(tables)] == [("alice", None), ("", 5)]
+
+
+def test_the_example_in_the_documentation_can_be_read() -> None:
+    example = Path(swarm_node.__file__).parent.parent / "docs" / "operating" / "keys.toml"
+    assert [record.name for record in read_keys(example)] == ["Alice", "Bob's editor"]
 
 
 @pytest.mark.parametrize(
