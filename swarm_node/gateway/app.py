@@ -71,7 +71,9 @@ def application(
         assert isinstance(error, HTTPException)
         message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what there is"
         problem = Problem(error.status_code, message, "invalid_request_error")
-        return bodies.respond(request, Refused(problem))
+        response = bodies.respond(request, Refused(problem))
+        response.headers.update(error.headers or {})
+        return response
 
     async def client_left(request: Request, error: Exception) -> Response:
         return Response(status_code=499)

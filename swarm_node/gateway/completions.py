@@ -7,8 +7,8 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
-import trio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
@@ -26,7 +26,7 @@ from swarm_node.gateway.sse import EventStream, block, until_gone
 from swarm_node.gateway.turn import Event
 from swarm_node.gateway.turns import answer_room, request_of
 from swarm_node.gateway.writing import PlainText, Writing
-from swarm_node.text import Stops, TextPieces
+from swarm_node.text import Stops, TextPieces, encoded
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
@@ -70,7 +70,7 @@ async def _answered(
 ) -> AsyncIterator[tuple[Served, list[Prompt], AsyncIterator[Event | Prompted]]]:
     with gateway.request(key):
         served = await gateway.models.served(asked.model)
-        prompts = await trio.to_thread.run_sync(_prompts, asked, served, abandon_on_cancel=True)
+        prompts = await key.prepare(partial(_prompts, asked, served))
         async with written(_choices(asked, served, key, prompts), served, key, gateway.metrics) as events:
             yield served, prompts, events
 
@@ -78,7 +78,8 @@ async def _answered(
 def _prompts(asked: CompletionRequest, served: Served) -> list[Prompt]:
     prompts: list[Prompt] = []
     for given in asked.prompts():
-        ids: list[int] = served.tokenizer(given)["input_ids"] if isinstance(given, str) else given
+        context = served.batch.source.context_length
+        ids = encoded(served.tokenizer, given, context) if isinstance(given, str) else given
         if not ids:
             raise bad_request("the prompt is empty; give some text", "prompt")
         if max(ids) >= served.vocabulary:

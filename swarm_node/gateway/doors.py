@@ -61,7 +61,12 @@ class HostCheck:
         await response(scope, receive, send)
 
     def _welcome(self, origin: str, host: str) -> bool:
-        return "*" in self._origins or origin in self._origins or urlsplit(origin).netloc == host
+        if "*" in self._origins or origin in self._origins:
+            return True
+        try:
+            return urlsplit(origin).netloc == host
+        except ValueError:
+            return False
 
 
 class RequestCount:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from routing.errors import UsageError
 from swarm_node.gateway.errors import Problem, Refused, too_many
+from swarm_node.gateway.settings import PROMPTS_AT_ONCE
 
 KEYS = 10_000
 KEY_CHARS = 512
 MINUTE_SECONDS = 60.0
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,7 @@ class Key:
     concurrent_requests: int | None = None
     tokens_per_minute: int | None = None
     running: int = 0
+    _prompts: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(PROMPTS_AT_ONCE))
     _spent: float = 0.0
     _spent_at: float = 0.0
 
@@ -50,6 +53,12 @@ class Key:
             yield
         finally:
             self.running -= 1
+
+    async def prepare(self, work: Callable[[], Prepared]) -> Prepared:
+        """``work`` in a thread, with at most PROMPTS_AT_ONCE of this key's: those that nobody waits for any more go on
+        to their end.
+        """
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._prompts)
 
     def spend(self, tokens: int) -> None:
         """Count ``tokens`` of prompt or answer against the minute's limit."""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import trio
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -32,6 +31,8 @@ class TextBlock(BaseModel):
 
 
 def as_blocks(content: Any) -> Any:
+    if content is None:
+        return []
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
@@ -41,6 +42,12 @@ Text = Annotated[list[TextBlock], BeforeValidator(as_blocks, json_schema_input_t
 class ThinkingBlock(BaseModel):
     type: Literal["thinking"]
     thinking: str
+
+
+class RedactedThinkingBlock(BaseModel):
+    """Of another server's answer: what it meant is not told."""
+
+    type: Literal["redacted_thinking"]
 
 
 class ToolUseBlock(BaseModel):
@@ -57,7 +64,9 @@ class ToolResultBlock(BaseModel):
 
 
 UserBlock = Annotated[TextBlock | ToolResultBlock, Field(discriminator="type")]
-AssistantBlock = Annotated[TextBlock | ThinkingBlock | ToolUseBlock, Field(discriminator="type")]
+AssistantBlock = Annotated[
+    TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock, Field(discriminator="type")
+]
 
 
 class UserMessage(BaseModel):
@@ -211,7 +220,11 @@ class MessagesRequest(Conversation):
         )
 
 
-def add(history: History, block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, role: str) -> None:
+def add(
+    history: History,
+    block: TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
+    role: str,
+) -> None:
     match block:
         case TextBlock(text=text):
             history.ask(text) if role == "user" else history.answer(text)
@@ -243,7 +256,7 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
             tools = () if turn.tool_choice == "none" else turn.tools
             return len(chat_prompt(served.tokenizer, turn.messages, tools, template=turn.template))
 
-        return JSONResponse({"input_tokens": await trio.to_thread.run_sync(tokens, abandon_on_cancel=True)})
+        return JSONResponse({"input_tokens": await gateway.key_of(request).prepare(tokens)})
 
     return [
         Operation("POST", "/v1/messages", create, summary="Answer a conversation (Anthropic).", body=MessagesRequest),

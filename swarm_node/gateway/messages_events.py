@@ -168,7 +168,7 @@ def counted(usage: Usage) -> dict[str, Any]:
 def as_object(arguments: str) -> dict[str, Any]:
     """Of JSON text what there is of it, if the answer was cut; what is no object counts as none."""
     try:
-        value = from_json(arguments or "{}", allow_partial=True)
+        value = from_json(arguments or "{}", allow_inf_nan=False, allow_partial=True)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

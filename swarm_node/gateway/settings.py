@@ -23,6 +23,9 @@ BODY_SECONDS = 60.0
 CONCURRENT_REQUESTS = 256
 """Requests under way at once, over all keys: each costs memory here, and more would wait in the swarm's line anyway."""
 
+PROMPTS_AT_ONCE = 4
+"""That are made of one key's requests: each may take a core for seconds, and goes on when its client has left."""
+
 RETRY_SECONDS = 10
 """What Retry-After says when nobody knows better: in about that an answer ends, or a block comes back."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-import trio
 from transformers import LogitsProcessor
 
 from routing.errors import ContextTooLong
@@ -33,7 +33,7 @@ async def events_of(turn: Turn, served: Served, key: Key, metrics: Metrics) -> A
     Entering checks the turn and makes its prompt: raises UsageError, ContextTooLong. The events raise what the batch
     raises.
     """
-    choices = await trio.to_thread.run_sync(_choices, turn, served, key, abandon_on_cancel=True)
+    choices = await key.prepare(partial(_choices, turn, served, key))
     async with written(choices, served, key, metrics) as events:
         yield _without_prompts(events)
 
@@ -47,7 +47,8 @@ async def _without_prompts(events: AsyncIterator[Event | Prompted]) -> AsyncIter
 def _choices(turn: Turn, served: Served, key: Key) -> list[Choice]:
     tokenizer, choosing = served.tokenizer, turn.choosing
     tools = () if turn.tool_choice == "none" else turn.tools
-    prompt = chat_prompt(tokenizer, turn.messages, tools, template=turn.template)
+    context = served.batch.source.context_length
+    prompt = chat_prompt(tokenizer, turn.messages, tools, template=turn.template, context=context)
     text: str = tokenizer.decode(prompt, skip_special_tokens=False)
     most = answer_room(served, len(prompt), choosing.max_tokens, ANSWER_TOKENS, fits=choosing.fits_context)
     grammar = grammar_of(

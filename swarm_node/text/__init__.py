@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swarm_node.text.deltas import Content, Delta, Reasoning, ToolCallArguments, ToolCallBegun
+from swarm_node.text.encoding import encoded
 from swarm_node.text.ends import end_tokens
 from swarm_node.text.grammar import Grammar, GrammarProcessor, grammar_of
 from swarm_node.text.parsing import AnswerParser, answer_parser
@@ -23,6 +24,7 @@ __all__ = [
     "ToolCallBegun",
     "answer_parser",
     "chat_prompt",
+    "encoded",
     "end_tokens",
     "grammar_of",
 ]

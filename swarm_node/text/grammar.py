@@ -17,7 +17,14 @@ from swarm_node.text.lark import LarkText
 from swarm_node.text.parsing.calls import schemas
 from swarm_node.text.parsing.ways import HARMONY, HARMONY_CONTENT, CallForm, is_harmony, thought_of, way_of
 from swarm_node.text.pieces import special_tokens
-from swarm_node.text.settings import DEEPEST_SCHEMA, LONGEST_REASON, LONGEST_SCHEMA, MOST_GRAMMARS, MOST_VOCABULARIES
+from swarm_node.text.settings import (
+    DEEPEST_SCHEMA,
+    LONGEST_REASON,
+    LONGEST_SCHEMA,
+    MOST_GRAMMARS,
+    MOST_ITEMS,
+    MOST_VOCABULARIES,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -89,6 +96,7 @@ class GrammarProcessor:
     """A logits processor of transformers for one row: what the grammar does not allow gets no probability.
 
     It may be asked again for a place that it was asked for before, and for any text; the usual next token is cheap.
+    Raises UsageError where the grammar has more ways to go on than can be followed.
     Of tokens that processors before it have ruled out, it takes back those that the grammar needs, if none is left.
     """
 
@@ -99,6 +107,9 @@ class GrammarProcessor:
         self._text: list[int] = []
         """What the matcher has consumed."""
         self._broken = False
+        """By a token that the grammar does not allow."""
+        self._told: tuple[int, np.ndarray] | None = None
+        """For which place of the text it said last what may come, and what it said."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """``input_ids`` [1, length] with the prompt; ``scores`` [1, vocabulary], of which it makes others."""
@@ -117,9 +128,11 @@ class GrammarProcessor:
         if same < len(self._text):
             self._matcher.reset()
             self._text, self._broken, same = [], False, 0
-        for token in text[same:]:
-            if not self._broken and not self._matcher.is_stopped():
-                self._broken = not self._matcher.consume_token(token)
+        for at, token in enumerate(text[same:], start=same):
+            if not self._broken and not self._matcher.is_stopped() and not self._matcher.consume_token(token):
+                if self._told is not None and self._told[0] == at and self._told[1][token]:
+                    raise _too_many_ways()
+                self._broken = True
         self._text = text
 
     def _allowed(self, vocabulary: int) -> np.ndarray:
@@ -129,9 +142,16 @@ class GrammarProcessor:
             allowed[self._ends[self._ends < vocabulary]] = True
             return allowed
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        if self._matcher.is_error():
+            raise _too_many_ways()
         mask = np.unpackbits(bits, bitorder="little")[:vocabulary]
         allowed[: len(mask)] = mask
+        self._told = len(self._text), allowed
         return allowed
+
+
+def _too_many_ways() -> UsageError:
+    return UsageError("the JSON schema leaves too many ways to go on; make properties required, or fewer")
 
 
 def _content_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -195,7 +215,7 @@ def _vocabulary(tokenizer: PreTrainedTokenizerBase, size: int, ends: tuple[int, 
 
 @lru_cache(maxsize=MOST_GRAMMARS)
 def _compiled(vocabulary: LLTokenizer, lark: str) -> LLMatcher:
-    limits = LLParserLimits(verbose_errors=False)
+    limits = LLParserLimits(verbose_errors=False, max_items_in_row=MOST_ITEMS, step_max_items=10 * MOST_ITEMS)
     matcher = LLMatcher(vocabulary, LLMatcher.grammar_from_lark(lark), log_level=0, limits=limits)
     if matcher.is_error():
         reason = " ".join(matcher.get_error().split())[:LONGEST_REASON]

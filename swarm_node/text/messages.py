@@ -10,7 +10,7 @@ from typing import Any
 from routing.errors import UsageError
 
 Message = dict[str, Any]
-_TEXT_PARTS = ("text", "input_text", "output_text")
+_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
 
 
 def plain_messages(messages: Sequence[Mapping[str, Any]], *, knows_developers: bool) -> list[Message]:
@@ -85,7 +85,7 @@ def _text(content: Any) -> str:
     texts = []
     for part in _list(content, "content"):
         kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-        text = part.get("text") if isinstance(part, Mapping) else part
+        text = part.get("refusal" if kind == "refusal" else "text") if isinstance(part, Mapping) else part
         if not isinstance(text, str) or (isinstance(part, Mapping) and kind not in _TEXT_PARTS):
             raise UsageError(f"only text can be read here, and a message has a part of type {str(kind)[:40]!r}")
         texts.append(text)
@@ -96,6 +96,8 @@ def _call(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise UsageError('each of tool_calls needs {"function": {"name": …, "arguments": …}}')
+    if not isinstance(call.get("id", ""), str):
+        raise UsageError("the id of each of tool_calls must be a text")
     arguments = function.get("arguments") or {}
     if isinstance(arguments, str):
         try:

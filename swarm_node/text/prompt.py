@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from routing.errors import UsageError
+from swarm_node.text.encoding import encoded
 from swarm_node.text.messages import (
     Message,
     fold_system,
@@ -43,16 +44,18 @@ def chat_prompt(
     tools: Sequence[Mapping[str, Any]] = (),
     *,
     template: Mapping[str, Any] | None = None,
+    context: int | None = None,
 ) -> list[int]:
     """The tokens after which the model writes its answer; special tokens are those that the template writes.
 
     ``messages`` and ``tools`` are as in OpenAI's chat completions; ``template`` are further variables for the chat
-    template, ``reasoning_effort`` for example. Raises UsageError if there is no template, or it refuses.
+    template, ``reasoning_effort`` for example. Raises UsageError if there is no template, or it refuses; ContextTooLong
+    if the prompt is far longer than ``context`` tokens.
     """
     text = chat_text(tokenizer, messages, tools, template=template)
     if not _is_utf8(text):
         raise UsageError("the messages hold half a character (a lone surrogate); send them as UTF-8")
-    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = encoded(tokenizer, text, context, special=False)
     if not ids:
         raise UsageError("the model's chat template makes an empty prompt of these messages; use completions instead")
     return ids

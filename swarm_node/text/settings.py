@@ -18,3 +18,10 @@ MOST_GRAMMARS = 64
 """Compiled ones that are kept, some megabytes each at worst; clients send the same schema again and again."""
 MOST_VOCABULARIES = 4
 """Tokenizers that grammars were made for, some ten megabytes each."""
+
+MOST_ITEMS = 20_000
+"""Ways to go on that a grammar follows at one place of an answer: some 4,000 properties of which none is required. Each
+costs time at every token, up to some 20 ms."""
+
+CHARACTERS_LOST = 4
+"""Characters of a text for one of its tokens: some tokenizers make one of several, of accents or of spaces."""

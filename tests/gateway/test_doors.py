@@ -107,6 +107,7 @@ def test_pages_of_other_hosts_may_not_ask_unless_allowed() -> None:
     assert post(headers=origin).status == 403
     assert "access-control-allow-origin" not in ask("/health", headers=origin, keys=KEYS).headers
     assert ask("/v1/models", headers={"origin": "http://127.0.0.1:8000"}).status == 200
+    assert ask("/v1/models", headers={"origin": "http://["}).status == 403
     allowed = ask("/v1/models", headers=origin, origins=["https://example.org"])
     assert allowed.status == 200
     assert allowed.headers["access-control-allow-origin"] == "https://example.org"
@@ -124,17 +125,26 @@ def test_pages_of_other_hosts_may_not_ask_unless_allowed() -> None:
         (b'{"model": "' + b"x" * 300 + b'", "messages": [{"role": "user"}]}', 400, "model: "),
         (b'{"model": "x", "temperature": NaN, "messages": [{"role": "user"}]}', 400, "temperature"),
         (b'{"model": "x", "temperature": 1e999, "messages": [{"role": "user"}]}', 400, "temperature"),
+        (b'{"model": "x", "messages": [{"role": "user"}], "tools": [{"type": "function", "function": {"name": "f", '
+         b'"parameters": {"maximum": 1e999}}}]}', 400, "1e999 is larger than any number can be"),
+        (b'{"model": "x", "messages": [{"role": "user"}], "stop": [""]}', 400, "stop.0: String should have at least 1"),
+        (b'{"model": "x", "messages": [{"role": "user"}], "top_logprobs": 3}', 400, "top_logprobs needs logprobs"),
         (b'{"model": "x", "messages": [{"role": "user"}]}', 404, "'x' is not served here"),
         (b" " * (BODY_BYTES + 1), 413, "shorten it"),
     ],
     ids=["nothing", "half", "deep", "no text", "a list", "no fields", "a long name", "not a number", "infinite",
-         "an unknown model", "too long"],
+         "infinite inside", "one of a list", "two fields", "an unknown model", "too long"],
 )  # fmt: skip
 def test_a_body_that_cannot_be_is_told_so_in_one_line(body: bytes, status: int, says: str) -> None:
     reply = post(body=body)
     assert reply.status == status
     assert says in reply.error["message"]
     assert "\n" not in reply.error["message"] and len(reply.error["message"]) < 300
+
+
+def test_a_method_that_a_path_does_not_know_is_told_those_that_it_does() -> None:
+    refused = ask("/v1/models", method="POST")
+    assert refused.status == 405 and "GET" in refused.headers["allow"]
 
 
 def test_the_description_names_every_path_and_field() -> None:

@@ -112,6 +112,20 @@ def test_how_tokens_are_chosen() -> None:
     )
 
 
+def test_a_thought_of_another_server_that_is_not_told_is_left_out() -> None:
+    before = {
+        "role": "assistant",
+        "content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "A"}],
+    }
+    assert turn(messages=[HELLO, before, HELLO]).messages[1] == {"role": "assistant", "content": "A"}
+
+
+def test_a_tool_may_have_nothing_to_say() -> None:
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": None}]}
+    assert turn(messages=[HELLO, call, result]).messages[-1]["content"] == ""
+
+
 def test_an_assistants_message_cannot_be_the_last() -> None:
     with pytest.raises(UsageError, match="end with the user's"):
         turn(messages=[HELLO, {"role": "assistant", "content": "It is"}])

@@ -244,6 +244,32 @@ def test_a_model_that_is_not_known_to_call_cannot_be_made_to() -> None:
         grammar(templates.tokenizer_with(templates.CHATML), tools=TOOLS, tool_choice="required")
 
 
+def optional(count: int) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {f"k{index}": {} for index in range(count)}}
+    return {"type": "json_schema", "json_schema": {"name": "many", "schema": schema}}
+
+
+def allows(made: Grammar, tokenizer: PreTrainedTokenizerFast, answer: str) -> bool:
+    processor = made.processor(0)
+    ids = tokenizer.encode(answer, add_special_tokens=False)
+    for at, token in enumerate(ids):
+        scores = processor(torch.tensor([ids[:at]], dtype=torch.long), torch.zeros(1, len(tokenizer)))
+        if not scores[0, token].isfinite():
+            return False
+    return True
+
+
+def test_a_thousand_properties_may_all_be_left_out() -> None:
+    tokenizer = vocabularies.byte_level()
+    assert allows(grammar(tokenizer, response_format=optional(1000)), tokenizer, '{"k5": "a", "k999": "b"}')
+
+
+def test_an_answer_never_ends_because_there_are_too_many_ways_to_go_on() -> None:
+    tokenizer = vocabularies.byte_level()
+    with pytest.raises(UsageError, match="too many ways"):
+        allows(grammar(tokenizer, response_format=optional(6000)), tokenizer, '{"k5": "a"}')
+
+
 @pytest.mark.parametrize("template", ["Hermes", "Qwen3-Coder"])
 @pytest.mark.parametrize("wrong", [{"required": 5}, {"required": "city"}, {"properties": []}, {"properties": 5}])
 def test_parameters_that_are_no_schema_of_an_object_are_one_clear_line(template: str, wrong: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from typing import Any
 
@@ -279,6 +280,12 @@ def test_what_others_could_not_read_is_no_call(call: str) -> None:
         f"<tool_call>{call}</tool_call>",
         [],
     )
+
+
+def test_a_number_that_no_double_holds_becomes_the_largest_that_one_does() -> None:
+    answer = '<tool_call>{"name": "f", "arguments": {"x": [9e999, -9e999]}}</tool_call>'
+    calls = parts(parse(parser_of("Hermes and Qwen"), [answer]))[2]
+    assert calls == [("f", {"x": [sys.float_info.max, -sys.float_info.max]})]
 
 
 def test_half_a_character_in_a_call_can_be_sent() -> None:

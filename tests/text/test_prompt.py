@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from routing.errors import UsageError
-from swarm_node.text import chat_prompt, end_tokens
+from routing.errors import ContextTooLong, UsageError
+from swarm_node.text import chat_prompt, encoded, end_tokens
 from tests.text import templates, vocabularies
 from tests.text.templates import CHATML, tokenizer_with
 
@@ -143,6 +143,7 @@ def test_a_template_that_takes_only_short_ids_gets_short_ones() -> None:
         (CHATML, [{"role": "user", "content": [5]}], "only text can be read here"),
         (CHATML, [{"role": "assistant", "tool_calls": 5}], "tool_calls must be a list"),
         (CHATML, [{"role": "assistant", "tool_calls": [5]}], "each of tool_calls needs"),
+        (CHATML, [{"role": "assistant", "tool_calls": [{"id": ["a"], "function": {"name": "f"}}]}], "id of each"),
     ],
 )
 def test_what_cannot_be_a_prompt_is_one_clear_line(template: str | None, messages: Any, says: str) -> None:
@@ -181,3 +182,10 @@ def test_the_end_tokens_of_configurations_count_whatever_form_they_have() -> Non
     assert end_tokens(tokenizer, SimpleNamespace(eos_token_id=5)) == [1, 5]
     assert end_tokens(tokenizer, SimpleNamespace(eos_token_id=None)) == [1]
     assert templates.tokenizer_with(None).eos_token_id not in [1, 5]
+
+
+def test_a_text_far_longer_than_the_context_is_refused_before_it_is_made_tokens_of() -> None:
+    tokenizer = tokenizer_with(CHATML)
+    with pytest.raises(ContextTooLong, match=r"has 1000000 characters.*8 tokens"):
+        encoded(tokenizer, "a" * 1_000_000, 8)
+    assert len(encoded(tokenizer, "a b c", 8)) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -186,5 +187,10 @@ def _value(text: str, schema: Any) -> Any:
         return {"True": True, "False": False, "None": None}.get(text.strip(), text)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+def _finite(number: str) -> float:
+    """JSON has numbers that no double holds; Python would make an Infinity of them, which is no JSON any more."""
+    return max(-sys.float_info.max, min(float(number), sys.float_info.max))
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 """NaN and Infinity, which Python's takes, nobody else could read."""
