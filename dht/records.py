@@ -16,7 +16,7 @@ from routing.settings import COORDINATE_SECONDS_MAX
 from routing.snapshot import NodeState, NodeView
 from routing.span import Span
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 
 _STATES = (
     NodeState.JOINING,
@@ -53,6 +53,7 @@ class NodeRecord(PackedRecord):
     memory_bytes: Bytes
     block_bytes: Bytes
     token_bytes: Bytes
+    state_tokens: Tokens
     cache_tokens: Tokens
     free_tokens: Tokens
     prefill_seconds: Seconds
@@ -102,6 +103,7 @@ class NodeRecord(PackedRecord):
                 "memory_bytes": view.memory_bytes,
                 "block_bytes": view.block_bytes,
                 "token_bytes": view.token_bytes,
+                "state_tokens": view.state_tokens,
                 "cache_tokens": view.cache_tokens,
                 "free_tokens": view.free_tokens,
                 "prefill_seconds": view.prefill_seconds,
@@ -137,6 +139,7 @@ class NodeRecord(PackedRecord):
             memory_bytes=self.memory_bytes,
             block_bytes=self.block_bytes,
             token_bytes=self.token_bytes,
+            state_tokens=self.state_tokens,
             cache_tokens=self.cache_tokens,
             free_tokens=self.free_tokens,
             prefill_seconds=self.prefill_seconds,

@@ -96,7 +96,7 @@ def matching(models: Sequence[PresentModel], wanted: str) -> list[PresentModel]:
 
 def free_slots(node: NodeView, session_tokens: int) -> int:
     """Sessions of so many tokens that would fit on all of the node's blocks now."""
-    return node.free_tokens // (session_tokens * len(node.span))
+    return node.free_tokens // node.session_tokens(session_tokens, len(node.span))
 
 
 def free_places(snapshot: Snapshot, blocks: int, session_tokens: int) -> int:

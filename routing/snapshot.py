@@ -28,8 +28,8 @@ _CLAIMING = frozenset({NodeState.LOADING, NodeState.MEASURING, NodeState.ONLINE}
 class NodeView:
     """One node as its own signed record describes it.
 
-    Cache is counted in block-tokens: the keys and values of one token in one block. A session of at most T
-    tokens on m blocks reserves T·m of them.
+    Cache is counted in block-tokens: the keys and values of one token in one block, on average over blocks. A session
+    of at most T tokens on m blocks reserves T·m of them, and more where blocks keep states; see session_tokens().
     """
 
     peer_id: str
@@ -43,7 +43,7 @@ class NodeView:
     block_bytes: int
     """Weights of one block: s_m."""
     token_bytes: int
-    """Cache of one token in one block."""
+    """Cache of one token in one block, on average over blocks."""
     cache_tokens: int
     """Block-tokens that fit beside the weights."""
     free_tokens: int
@@ -52,6 +52,8 @@ class NodeView:
     """Measured compute time per prompt token and block."""
     decode_seconds: float
     """Measured compute time per decode step and block."""
+    state_tokens: int = 0
+    """Block-tokens that a session takes in each block however long it is, on average: what recurrent blocks keep."""
     expires_at: float = field(default=0.0, compare=False)
     """When the record fades (unix seconds); it was made a record's lifetime earlier."""
     running: int = 0
@@ -79,6 +81,10 @@ class NodeView:
     dtype: str = "float32"
     version: str = ""
     """Software version of the node."""
+
+    def session_tokens(self, max_tokens: int, blocks: int = 1) -> int:
+        """Block-tokens that a session of at most ``max_tokens`` tokens takes on so many blocks."""
+        return (max_tokens + self.state_tokens) * blocks
 
     @property
     def claim(self) -> Span:

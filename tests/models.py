@@ -131,18 +131,94 @@ ALSO: dict[str, dict[str, Any]] = {
 }
 """Architectures tried beyond the promise."""
 
-HYBRID: dict[str, dict[str, Any]] = {
-    "mamba": {"num_hidden_layers": 2},
-    "lfm2": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
-    "qwen3_next": {"num_experts": 4, **_EXPERTS},
-    "gemma3n_text": {"num_kv_shared_layers": 2, "head_dim": 16},
+_DELTA: dict[str, Any] = {
+    "head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
 }
-"""Decoders that keep more than keys and values per block, or share them between blocks."""
+_MAMBA: dict[str, Any] = {
+    "mamba_d_state": 8,
+    "mamba_n_heads": 8,
+    "mamba_d_head": 12,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 16,
+}
+_ALTERNATING = ["linear_attention", "full_attention"] * 2
+_CONVOLUTIONS = ["conv", "full_attention", "conv", "full_attention"]
+
+HYBRID: dict[str, dict[str, Any]] = {
+    "qwen3_next": {"num_experts": 4, "shared_expert_intermediate_size": 32, **_EXPERTS, **_DELTA},
+    "qwen3_5_text": {**_DELTA, "layer_types": _ALTERNATING},
+    "qwen3_5_moe_text": {"num_experts": 4, "shared_expert_intermediate_size": 32, **_EXPERTS, **_DELTA},
+    "kimi_linear": {
+        **_MLA,
+        "num_experts": 4,
+        "linear_head_dim": 16,
+        "linear_num_heads": 4,
+        "layer_types": _ALTERNATING,
+    },
+    "nemotron_h": {
+        "layers_block_type": ["mamba", "moe", "mamba", "attention"],
+        "ssm_state_size": 8,
+        "mamba_num_heads": 8,
+        "mamba_head_dim": 12,
+        "n_groups": 1,
+        "chunk_size": 16,
+        "head_dim": 12,
+        "n_routed_experts": 4,
+        "moe_shared_expert_intermediate_size": 32,
+        "moe_latent_size": None,
+        "n_group": 1,
+        "topk_group": 1,
+        **_EXPERTS,
+    },
+    "falcon_h1": {**_MAMBA, "mamba_d_ssm": 96, "head_dim": 12},
+    "granitemoehybrid": {
+        **_MAMBA,
+        "layer_types": ["mamba", "attention"] * 2,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "shared_intermediate_size": 32,
+    },
+    "bamba": {**_MAMBA, "attn_layer_indices": [1, 3]},
+    "bailing_hybrid": {
+        **_MLA,
+        "num_experts": 4,
+        "moe_shared_expert_intermediate_size": 32,
+        "layer_group_size": 2,
+        "head_dim": 12,
+        "linear_head_dim": 16,
+        "linear_num_heads": 4,
+    },
+    "olmo_hybrid": {**_DELTA, "layer_types": _ALTERNATING},
+    "lfm2": {"layer_types": _CONVOLUTIONS, "block_auto_adjust_ff_dim": False},
+    "lfm2_moe": {"layer_types": _CONVOLUTIONS, "num_experts": 4, "num_dense_layers": 1, **_EXPERTS},
+    "lfm3": {"num_dense_layers": 1, "num_experts": 4, "sliding_window": 8, "head_dim": 16, **_EXPERTS},
+    "jamba": {
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "mamba_d_state": 8,
+    },
+    "mamba": {"state_size": 8},
+    "falcon_mamba": {"state_size": 8},
+    "mamba2": {"state_size": 8, "head_dim": 24, "num_heads": 4, "n_groups": 1, "chunk_size": 16},
+}
+"""Architectures whose blocks keep states of a session beside keys and values, or instead of them."""
+
+NOT_SPLIT: dict[str, dict[str, Any]] = {
+    "gemma3n_text": {"num_kv_shared_layers": 2, "head_dim": 16},
+    "zamba2": {"num_mem_blocks": 1, "attention_head_dim": 24, "layers_block_type": ["mamba", "hybrid"] * 2},
+}
+"""Decoders whose blocks need of each other more than hidden states."""
 
 
 def make_config(name: str) -> Any:
     """The config of a tiny model of architecture ``name``."""
-    given = {**EXACT, **ALSO, **HYBRID}[name]
+    given = {**EXACT, **ALSO, **HYBRID, **NOT_SPLIT}[name]
     options = {**_LLAMA, **given}
     return AutoConfig.for_model(options.pop("model_type", name), **options)
 

@@ -101,9 +101,9 @@ def _named_model(entry: ModelEntry, name_or_path: str) -> tuple[ModelShape, floa
         raise ClusterInvalid(
             f"model.session_tokens: {tokens:,} exceed the model's context of {costs.context_length:,}; give fewer"
         )
-    shape = ModelShape(
-        costs.blocks, float(costs.footprint.block_bytes), float(costs.footprint.token_bytes) * float(tokens)
-    )
+    footprint = costs.footprint
+    session_bytes = footprint.token_bytes * (tokens + footprint.state_tokens)
+    shape = ModelShape(costs.blocks, float(footprint.block_bytes), float(session_bytes))
     return shape, entry.flops_per_token or 2.0 * costs.block_parameters, tokens
 
 

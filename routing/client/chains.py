@@ -152,10 +152,11 @@ class _Ways:
         self._blocks = blocks
         self._starts = np.array([node.span.start for node in nodes])
         # The blocks that the session fits into here.
-        free = np.array([node.free_tokens // session.max_tokens for node in nodes])
+        free = np.array([node.free_tokens // node.session_tokens(session.max_tokens) for node in nodes])
         full = free < self.ends - self._starts
         asked = full & np.array([node.peer_id in doubted for node in nodes])
-        self._room = np.where(asked, [node.cache_tokens // session.max_tokens for node in nodes], free)
+        empty = [node.cache_tokens // node.session_tokens(session.max_tokens) for node in nodes]
+        self._room = np.where(asked, empty, free)
         luck = np.array([1 + NEAR_EQUAL * rng.random() if rng else 1.0 for _ in nodes])
         self._costs = _Costs(nodes, session, client_delay, luck)
         # A round trip for nothing, if it is full after all.

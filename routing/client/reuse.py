@@ -53,7 +53,9 @@ def _as_now(hops: Sequence[Hop], nodes: Mapping[str, NodeView], max_tokens: int)
     found: list[Hop] = []
     for hop in hops:
         node = nodes.get(hop.node.peer_id)
-        if node is None or not node.span.covers(hop.span) or node.free_tokens < max_tokens * len(hop.span):
+        if node is None or not node.span.covers(hop.span):
+            return None
+        if node.free_tokens < node.session_tokens(max_tokens, len(hop.span)):
             return None
         found.append(Hop(node, hop.span))
     return tuple(found)

@@ -72,6 +72,9 @@ class EmulatedBlocks:
     def new_cache(self, max_tokens: int) -> SequenceCache:
         return self._pace.new_cache(max_tokens)
 
+    def session_tokens(self, max_tokens: int, span: Span) -> int:
+        return max_tokens * len(span)
+
     def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor:
         """Hidden states [tokens, hidden_size] after the blocks of ``span``, and after their time.
 

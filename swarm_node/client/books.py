@@ -17,8 +17,8 @@ from swarm_node.settings import RECORD_SECONDS
 class Hold:
     """What a chain takes of its nodes."""
 
-    blocks: tuple[tuple[str, int], ...]
-    """Peer ids, and how many blocks the session passes there."""
+    blocks: tuple[tuple[str, int, int], ...]
+    """Peer ids, how many blocks the session passes there, and the block-tokens of cache that it takes."""
     shape: SessionShape
     asked_at: float
     """Unix seconds."""
@@ -46,10 +46,12 @@ class Books:
 
         To be followed by ``opened`` or ``refused``.
         """
-        blocks_of = tuple((hop.node.peer_id, len(hop.span)) for hop in hops)
+        blocks_of = tuple(
+            (hop.node.peer_id, len(hop.span), hop.node.session_tokens(shape.max_tokens, len(hop.span))) for hop in hops
+        )
         hold = Hold(blocks_of, shape, time.time(), shape.prompt_tokens)
-        for peer_id, blocks in hold.blocks:
-            self._ledger.opening(peer_id, blocks * shape.max_tokens)
+        for peer_id, blocks, taken in hold.blocks:
+            self._ledger.opening(peer_id, taken)
             self._backlog.sent(peer_id, blocks * hold.prompt_tokens, hold.asked_at)
         return hold
 
@@ -60,23 +62,23 @@ class Books:
         """
         now = time.time()
         before, hold.prompt_tokens = hold.prompt_tokens, shortened(hold.shape, held_tokens).prompt_tokens
-        for peer_id, blocks in hold.blocks:
-            self._ledger.opened(peer_id, blocks * hold.shape.max_tokens, hold.asked_at)
+        for peer_id, blocks, taken in hold.blocks:
+            self._ledger.opened(peer_id, taken, hold.asked_at)
             self._backlog.over(peer_id, blocks * before)
             self._backlog.told(peer_id, backlogs[peer_id], now)
             self._backlog.sent(peer_id, blocks * hold.prompt_tokens, now)
 
     def refused(self, hold: Hold) -> None:
         """It has not, and holds nothing."""
-        for peer_id, blocks in hold.blocks:
-            self._ledger.refused(peer_id, blocks * hold.shape.max_tokens)
+        for peer_id, blocks, taken in hold.blocks:
+            self._ledger.refused(peer_id, taken)
             self._backlog.over(peer_id, blocks * hold.prompt_tokens)
 
     def closed(self, hold: Hold) -> None:
         """The chain has ended."""
         now = time.time()
-        for peer_id, blocks in hold.blocks:
-            self._ledger.released(peer_id, blocks * hold.shape.max_tokens, now)
+        for peer_id, blocks, taken in hold.blocks:
+            self._ledger.released(peer_id, taken, now)
             self._backlog.over(peer_id, blocks * hold.prompt_tokens)
 
     def full(self, peer_id: str, free_tokens: int | None) -> None:

@@ -79,7 +79,7 @@ class HopStream:
     def __init__(self, peer: Peer, node: NodeView, round_trips: RoundTrips, asking: Wait | None = None) -> None:
         self.node = node
         self.state = HopState.NEW if asking is None else HopState.JOINING
-        self.need = asking.max_tokens * (asking.end - asking.start) if asking is not None else 0
+        self.need = 0 if asking is None else node.session_tokens(asking.max_tokens, asking.end - asking.start)
         """Block-tokens that it waits for."""
         self.ahead: int | None = None
         """Sessions that were before this one in line; None until the node has said so."""

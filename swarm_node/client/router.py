@@ -170,9 +170,10 @@ class Router:
             if found and len(found) + len(new) > MAX_PLACES:
                 break
             found |= new
-            sessions = min(hop.node.free_tokens // (shape.max_tokens * len(hop.span)) for hop in hops)
-            for hop in hops:
-                taken = sessions * shape.max_tokens * len(hop.span)
+            needs = [hop.node.session_tokens(shape.max_tokens, len(hop.span)) for hop in hops]
+            sessions = min(hop.node.free_tokens // need for hop, need in zip(hops, needs, strict=True))
+            for hop, need in zip(hops, needs, strict=True):
+                taken = sessions * need
                 empty[hop.node.peer_id] = replace(hop.node, free_tokens=hop.node.free_tokens - taken)
         return tuple(found.values())
 

@@ -10,6 +10,7 @@ import torch
 
 from routing.span import Span
 from swarm_node.compute.settings import CACHE_FIRST_TOKENS
+from swarm_node.compute.states import SessionStates, States
 
 Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
 """Keys and values by block, each [heads, tokens, width]."""
@@ -28,13 +29,18 @@ class SequenceCache:
     between has changed nothing that counts.
 
     What it has lent to others, or borrowed from them, it never writes over: it makes a copy of its own first.
+
+    With states, whose tokens count but have to run again, ``length`` counts those too; see SessionStates.
     """
 
-    def __init__(self, max_tokens: int, reusable: bool = True) -> None:
+    def __init__(self, max_tokens: int, reusable: bool = True, states: SessionStates | None = None) -> None:
         self.max_tokens = max_tokens
         self.reusable = reusable
         """Whether what it holds depends on the tokens alone, so that it is right for every session that begins so."""
+        self.states = states
+        """Of blocks that remember more than keys and values; None if the model has no such blocks."""
         self._length = 0
+        """Tokens that are written."""
         self._layers: Layers = {}
         self._shared: set[int] = set()
         """Blocks whose tensors others read too, where this session would write."""
@@ -46,7 +52,23 @@ class SequenceCache:
     @property
     def length(self) -> int:
         """Tokens that count; what lies behind them is leftover."""
+        return self._length + self.replayed
+
+    @property
+    def replayed(self) -> int:
+        """Those of them that have to run again ahead of the next step."""
+        return 0 if self.states is None else self.states.replayed
+
+    @property
+    def written(self) -> int:
+        """Those of them that need not."""
         return self._length
+
+    def reaches(self, length: int) -> bool:
+        """Whether roll_back() can go there."""
+        return 0 <= length <= self.length and (
+            self.states is None or length == self.length or self.states.reaches(length)
+        )
 
     @property
     def borrows(self) -> bool:
@@ -57,27 +79,39 @@ class SequenceCache:
         """Count ``tokens`` more, after every block has written them."""
         self._length += tokens
 
+    def stepped(self, fed: torch.Tensor, states: States) -> None:
+        """Count the tokens of ``fed``, [tokens, width], which led to ``states``, after every block has written them."""
+        assert self.states is not None, "a model without such blocks has no states to keep"
+        self.states.stepped(self._length, fed, states)
+        self.advance(len(fed))
+
     def roll_back(self, length: int) -> None:
-        """Forget all tokens from position ``length`` on."""
-        if not 0 <= length <= self._length:
-            raise ValueError(f"cannot roll back from {self._length} to {length} tokens")
-        self._length = length
-        if length < self._lent:
+        """Forget all tokens from position ``length`` on. Raises ValueError where it does not reach."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot roll back from {self.length} to {length} tokens")
+        if length == self.length:
+            return
+        self._length = length if self.states is None else self.states.take_back(length)
+        if self._length < self._lent:
             self._shared.update(self._layers)
             self._lent = 0
             self._placed = None
 
-    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put keys and values, each [heads, tokens, width], behind the tokens that count.
+    def write(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor, begun: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put keys and values, each [heads, tokens, width], behind the tokens that are written.
 
-        Returns views of all keys and values up to there, [heads, length + tokens, width].
+        ``begun``: tokens of the same step that were put there before these. Returns views of all keys and values up to
+        there, [heads, written + begun + tokens, width].
         """
-        end = self._length + keys.shape[1]
+        start = self._length + begun
+        end = start + keys.shape[1]
         if end > self.max_tokens:
             raise ValueError(f"{end} tokens do not fit into a cache reserved for {self.max_tokens}")
         held = self._own(layer, (keys, values), end)
-        held[0][:, self._length : end] = keys
-        held[1][:, self._length : end] = values
+        held[0][:, start:end] = keys
+        held[1][:, start:end] = values
         return held[0][:, :end], held[1][:, :end]
 
     def holds(self, span: Span) -> bool:
@@ -119,12 +153,19 @@ class SequenceCache:
         """Numbers kept per token, for each block that has written."""
         return {layer: sum(part.shape[0] * part.shape[2] for part in held) for layer, held in self._layers.items()}
 
+    def tensors(self) -> list[torch.Tensor]:
+        """All that it holds, for whoever counts memory."""
+        states = [] if self.states is None else self.states.tensors()
+        return [part for held in self._layers.values() for part in held] + states
+
     def free(self) -> None:
         """Give the memory back; the cache is empty after that."""
         self._layers.clear()
         self._shared.clear()
         self._length = self._lent = 0
         self._placed = None
+        if self.states is not None:
+            self.states = SessionStates()
 
     def _own(self, layer: int, like: tuple[torch.Tensor, torch.Tensor], end: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of a block with room for ``end`` tokens, of the kind of ``like``, that nobody else reads."""
@@ -134,8 +175,9 @@ class SequenceCache:
         room = min(self.max_tokens, max(CACHE_FIRST_TOKENS, 1 << (end - 1).bit_length()))
         keys, values = (part.new_empty(part.shape[0], room, part.shape[2]) for part in like)
         if held is not None:
-            keys[:, : self._length] = held[0][:, : self._length]
-            values[:, : self._length] = held[1][:, : self._length]
+            kept = min(end, held[0].shape[1])  # more than is written, where a step has begun
+            keys[:, :kept] = held[0][:, :kept]
+            values[:, :kept] = held[1][:, :kept]
         self._layers[layer] = keys, values
         self._shared.discard(layer)
         self._placed = None

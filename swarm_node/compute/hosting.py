@@ -31,6 +31,9 @@ class HostedBlocks(Protocol):
 
     def new_cache(self, max_tokens: int) -> SequenceCache: ...
 
+    def session_tokens(self, max_tokens: int, span: Span) -> int:
+        """Block-tokens that a session of at most ``max_tokens`` tokens takes in the blocks of ``span``."""
+
     def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor: ...
 
 

@@ -9,7 +9,7 @@ import torch
 from routing.errors import UsageError
 from routing.span import Span
 from swarm_node.compute.quantised import quantise
-from swarm_node.compute.self_check import take_fastest
+from swarm_node.compute.self_check import check_states, take_fastest
 from swarm_node.compute.span import BlockSpan, CachePath
 from swarm_node.model import ModelSource, Quant, keep_span, load_pruned, make_fast, needed_tensors
 from swarm_node.process import freed_memory_returned
@@ -42,8 +42,10 @@ def load_span(
     if path is not None:
         if not loaded.take(path):
             raise UsageError(f"model type {source.config.model_type} has no {path} cache path; leave it to the check")
-    else:
+    elif not source.shapes.keeps_states:
         take_fastest(loaded)
+    if source.shapes.keeps_states:
+        check_states(loaded)
     log.info("blocks %s of %s run by the %s cache path", span, source.name, loaded.path)
     return loaded
 

@@ -12,7 +12,10 @@ from swarm_node.compute.cache import SequenceCache
 
 
 class RectangleCache(Cache):
-    """Lives for one step of ``tokens`` new tokens in each of ``caches``; padded to the longest of them."""
+    """Lives for one step of ``tokens`` new tokens in each of ``caches``; padded to the longest of them.
+
+    A step may go on in several forwards: see go_on().
+    """
 
     is_compileable = False
     is_sliding = ()
@@ -23,16 +26,26 @@ class RectangleCache(Cache):
         self.layers: list[Any] = []
         self._caches = caches
         self._tokens = tokens
-        self._past = max(cache.length for cache in caches)
+        self._begun = 0
+        """Tokens of the step that forwards before this one put into each cache."""
+
+    @property
+    def _past(self) -> int:
+        return self._begun + max(cache.written for cache in self._caches)
+
+    def go_on(self, tokens: int) -> None:
+        """The next forward has ``tokens`` further ones."""
+        self._begun += self._tokens
+        self._tokens = tokens
 
     def positions(self, device: torch.device) -> torch.Tensor:
         """Positions of the new tokens: [rows, tokens]."""
-        starts = torch.tensor([[cache.length] for cache in self._caches], device=device)
+        starts = torch.tensor([[cache.written + self._begun] for cache in self._caches], device=device)
         return starts + torch.arange(self._tokens, device=device)
 
     def mask(self, device: torch.device) -> torch.Tensor:
         """1 where there is a token, 0 in the padding: [rows, padded length]."""
-        padding = torch.tensor([[self._past - cache.length] for cache in self._caches], device=device)
+        padding = torch.tensor([[self._past - self._begun - cache.written] for cache in self._caches], device=device)
         return (torch.arange(self._past + self._tokens, device=device) >= padding).long()
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -47,7 +60,10 @@ class RectangleCache(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        written = [cache.write(layer_idx, key_states[row], value_states[row]) for row, cache in enumerate(self._caches)]
+        written = [
+            cache.write(layer_idx, key_states[row], value_states[row], self._begun)
+            for row, cache in enumerate(self._caches)
+        ]
         if len(written) == 1:
             return written[0][0][None], written[0][1][None]
         length = self._past + self._tokens

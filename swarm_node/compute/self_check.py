@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import torch
 
+from routing.errors import ModelUnsupported
 from routing.span import Span
 from swarm_node.compute.cache import Row
 from swarm_node.compute.settings import SELF_CHECK_TOLERANCE_EXACT, SELF_CHECK_TOLERANCE_ROUGH
@@ -31,6 +33,31 @@ def take_fastest(loaded: BlockSpan) -> None:
     loaded.take(CachePath.RECTANGLE)
 
 
+def check_states(loaded: BlockSpan) -> None:
+    """Find out how blocks that keep states go on from them, and whether they do.
+
+    A sequence may run at once, or token by token with all that is kept in between; transformers' code of some
+    architectures goes on only so. Raises ModelUnsupported if that too leads elsewhere.
+    """
+    for block in _one_of_each_kind(loaded):
+        hidden = torch.randn(5, loaded.hidden_size, generator=torch.Generator().manual_seed(block))
+        at_once = _in_parts(loaded, block, hidden, (5,))
+        if not _difference(_in_parts(loaded, block, hidden, (3, 1, 1)), at_once) < _tolerance(loaded.dtype):
+            raise ModelUnsupported(
+                f"block {block} does not go on from its own state in this transformers; another version may be right"
+            )
+        if not _difference(_in_parts(loaded, block, hidden, (3, 2)), at_once) < _tolerance(loaded.dtype):
+            log.info("block %d goes on from its state only token by token", block)
+            loaded.token_by_token = True
+
+
+def _in_parts(loaded: BlockSpan, block: int, hidden: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """What the block makes of one session's ``hidden``, [tokens, width], in steps of so many tokens."""
+    cache = loaded.new_cache(len(hidden))
+    span = Span(block, block + 1)
+    return torch.cat([loaded.step([Row(cache, len(part))], part, span) for part in hidden.split(list(lengths))]).float()
+
+
 def _is_right(loaded: BlockSpan, block: int, expected: torch.Tensor) -> bool:
     path = loaded.path
     try:
@@ -50,7 +77,9 @@ def _is_right(loaded: BlockSpan, block: int, expected: torch.Tensor) -> bool:
 
 
 def _one_of_each_kind(loaded: BlockSpan) -> list[int]:
-    kinds = {(loaded.reaches[block], loaded.shapes.parameters[block]): block for block in loaded.span.blocks()}
+    shapes = loaded.shapes
+    cached = list(zip(shapes.parameters, shapes.token_elements, shapes.state_elements, strict=True))
+    kinds = {(loaded.reaches[block], *cached[block]): block for block in loaded.span.blocks()}
     return sorted(kinds.values())
 
 

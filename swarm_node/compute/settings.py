@@ -25,3 +25,7 @@ GRAPH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 GRAPHS_MAX = 48
 """Recorded steps that are kept: three spans in all sizes."""
+
+REPLAYED_TOKENS = 64
+"""Longest step into which a session with recurrent states can be taken back: more than a client guesses at once. What
+is left of it runs again with the next step, so it bounds too what a client can make a node compute for one token."""

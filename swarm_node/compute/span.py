@@ -18,8 +18,10 @@ from routing.span import Span
 from swarm_node.compute.attention import FLATTENED, RowAttention, attending, block_reaches
 from swarm_node.compute.cache import Row, SequenceCache
 from swarm_node.compute.gpu.graphs import DecodeGraphs
+from swarm_node.compute.hybrid import HybridCache
 from swarm_node.compute.lean import LEAN_MODELS, LeanBlock, turns
 from swarm_node.compute.rectangle import RectangleCache
+from swarm_node.compute.states import SessionStates
 from swarm_node.model import BlockShapes, LayerList, Skip, VariableRope, as_block_output, hidden_argument, quiet
 
 log = logging.getLogger(__name__)
@@ -76,12 +78,18 @@ class BlockSpan:
         self.device: torch.device = next(chain(first.parameters(), first.buffers())).device
         self.path = CachePath.RECTANGLE
         """How steps run; take() changes it."""
+        self.token_by_token = False
+        """Whether blocks that keep states go on from them only so: transformers' code of some looks at no state in a
+        step of several tokens."""
+        self._attends = any(shapes.token_elements)
         self._graphs = None
         if self.device.type == "cuda" and not self._ropes[0].varies:
             self._graphs = DecodeGraphs(self.reaches, shapes.token_elements, dtype, self.device)
 
     def take(self, path: CachePath) -> bool:
         """Run steps by ``path`` from now on. False if the model has no such way; then nothing has changed."""
+        if self.shapes.keeps_states and path is not CachePath.RECTANGLE:
+            return False
         config: Any = self._layers.owner.config
         lean: dict[int, LeanBlock] = {}
         if path is CachePath.LEAN:
@@ -112,7 +120,7 @@ class BlockSpan:
                 self._lean.pop(index, None)
                 # The forward we gave it holds the block that holds it: a ring that would keep its weights for a while.
                 vars(self._layers[index]).pop("forward", None)
-                self._layers[index] = Skip(self.shapes.output_length)
+                self._layers[index] = Skip(self.shapes.output_length, self._layers[index])
         self._forget_graphs()
         self.span = span
 
@@ -132,8 +140,14 @@ class BlockSpan:
 
     def new_cache(self, max_tokens: int) -> SequenceCache:
         """An empty cache for one session; it takes memory as it fills."""
+        if self.shapes.keeps_states:
+            return SequenceCache(max_tokens, reusable=False, states=SessionStates())
         rope = self._ropes[0]
         return SequenceCache(max_tokens, reusable=rope.group(max_tokens) == rope.group(1))
+
+    def session_tokens(self, max_tokens: int, span: Span) -> int:
+        """Block-tokens that a session of at most ``max_tokens`` tokens takes in the blocks of ``span``."""
+        return self.shapes.session_tokens(max_tokens, span, self.dtype)
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor:
@@ -154,6 +168,8 @@ class BlockSpan:
         groups = self._groups(rows, span)
         # Kernels in Triton, and recordings, go to the thread's current GPU, wherever their tensors are.
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            if self.shapes.keeps_states:
+                return self._run_hybrid(groups, rows, hidden, span)
             if len(groups) == 1:
                 output = self._run(rows, hidden, span)
             else:
@@ -166,7 +182,7 @@ class BlockSpan:
         """Indices of rows that may run in one forward."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, row in enumerate(rows):
-            length = row.tokens if self.path is CachePath.RECTANGLE else 0
+            length = row.cache.replayed + row.tokens if self.path is CachePath.RECTANGLE else 0
             key = (length, self._replayed(row, span), *self._ropes[0].group(row.reach))
             groups.setdefault(key, []).append(index)
         return list(groups.values())
@@ -203,15 +219,56 @@ class BlockSpan:
             with attending(RowAttention([(row.cache, row.tokens) for row in rows], self.reaches)):
                 return self._flat(span, hidden[None], torch.cat(starts)[None])[0]
         cache = RectangleCache([row.cache for row in rows], rows[0].tokens)
-        output = self._forward(
+        return self._rectangle(cache, hidden.view(len(rows), rows[0].tokens, -1), span).reshape(hidden.shape)
+
+    def _run_hybrid(
+        self, groups: list[list[int]], rows: Sequence[Row], hidden: torch.Tensor, span: Span
+    ) -> torch.Tensor:
+        """A step of blocks that keep states: what a row has to run again goes ahead of its tokens, and is not given.
+
+        No row keeps anything before all are through.
+        """
+        parts = list(hidden.split([row.tokens for row in rows]))
+        ran = []
+        for group in groups:
+            caches = [rows[index].cache for index in group]
+            fed = torch.stack([_after_replay(rows[index].cache, parts[index]) for index in group])
+            for rope in self._ropes:
+                rope.aim(max(rows[index].reach for index in group))
+            cache, output = self._through(caches, fed, span)
+            ran.append((cache, fed))
+            for index, part in zip(group, output, strict=True):
+                parts[index] = part[-rows[index].tokens :]
+        for cache, fed in ran:
+            cache.keep(fed)
+        return torch.cat(parts)
+
+    def _through(
+        self, caches: Sequence[SequenceCache], hidden: torch.Tensor, span: Span
+    ) -> tuple[HybridCache, torch.Tensor]:
+        """``hidden``, [rows, tokens, width], through blocks that keep states."""
+        if not self.token_by_token or not any(cache.written for cache in caches):
+            cache = HybridCache(caches, hidden.shape[1])
+            return cache, self._rectangle(cache, hidden, span)
+        first, *others = hidden.split(1, dim=1)
+        cache = HybridCache(caches, 1)
+        outputs = [self._rectangle(cache, first, span)]
+        for token in others:
+            cache.go_on(1)
+            outputs.append(self._rectangle(cache, token, span))
+        return cache, torch.cat(outputs, dim=1)
+
+    def _rectangle(self, cache: RectangleCache, hidden: torch.Tensor, span: Span) -> torch.Tensor:
+        """One forward of ``hidden``, [rows, tokens, width]."""
+        return self._forward(
             span,
-            hidden.view(len(rows), rows[0].tokens, -1),
+            hidden,
             position_ids=cache.positions(self.device),
-            attention_mask=cache.mask(self.device),
+            attention_mask=cache.mask(self.device) if self._attends else None,
             past_key_values=cache,
+            cache_params=cache,
             use_cache=True,
         )
-        return output.reshape(hidden.shape)
 
     def _flat(self, span: Span, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """[1, tokens, hidden size] at ``positions`` [1, tokens], by the lean or the flattened path."""
@@ -260,3 +317,9 @@ class BlockSpan:
             return output
 
         return gated
+
+
+def _after_replay(cache: SequenceCache, hidden: torch.Tensor) -> torch.Tensor:
+    """``hidden`` behind what the session has to run again."""
+    replay = None if cache.states is None else cache.states.replay
+    return hidden if replay is None else torch.cat([replay, hidden])

@@ -102,6 +102,10 @@ class Engine:
         with self._changed:
             return sum(len(held.steps) for held in self._queue.reservations)
 
+    def session_tokens(self, max_tokens: int, span: Span) -> int:
+        """Block-tokens that a session of at most ``max_tokens`` tokens takes in the blocks of ``span``."""
+        return self._blocks.session_tokens(max_tokens, span)
+
     def reserve(
         self, max_tokens: int, span: Span, beginning: Beginning = _NOTHING, most: int | None = None
     ) -> Reservation:
@@ -117,7 +121,8 @@ class Engine:
             raise ProtocolError(f"a session of {max_tokens} tokens cannot be reserved")
         with self._changed:
             self._check_open()
-            reservation = Reservation(max_tokens, span, self._blocks.new_cache(max_tokens), self._release, beginning)
+            cache, needed = self._blocks.new_cache(max_tokens), self._blocks.session_tokens(max_tokens, span)
+            reservation = Reservation(max_tokens, span, cache, needed, self._release, beginning)
             self._book.admit(reservation, most)
             self._queue.reservations.add(reservation)
         return reservation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from routing.errors import ProtocolError
+from routing.errors import ProtocolError, SwarmError
 from swarm_node.engine.gathering import BatchTimes, Pause, pause
 from swarm_node.engine.reservation import HostedStep, Outcome, Reservation, StepState
 from swarm_node.engine.schedule import BatchLimits, next_batch
@@ -47,12 +47,15 @@ class StepQueue:
         return [reservation.steps[0] for reservation in self.reservations if reservation.steps]
 
     def fail_misplaced(self, ready: Sequence[HostedStep]) -> list[HostedStep]:
-        """Finish those of ``ready`` that leave a gap behind what their session's cache holds, and return them."""
-        wrong = [step for step in ready if not step.done and step.position > step.reservation.cache.length]
+        """Finish those of ``ready`` that their session's cache cannot take where they are, and return them."""
+        wrong = [step for step in ready if not step.done and not step.reservation.cache.reaches(step.position)]
         for step in wrong:
             step.reservation.steps.popleft()
             length = step.reservation.cache.length
-            step.finish(ProtocolError(f"a step at position {step.position} came after {length} tokens"))
+            if step.position > length:
+                step.finish(ProtocolError(f"a step at position {step.position} came after {length} tokens"))
+            else:
+                step.finish(SwarmError(f"the state after {step.position} of {length} tokens is gone; begin again"))
         return wrong
 
     def choose(self, ready: Sequence[HostedStep]) -> Chosen:

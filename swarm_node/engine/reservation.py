@@ -120,6 +120,8 @@ class Reservation:
     max_tokens: int
     span: Span
     cache: SequenceCache
+    block_tokens: int
+    """What it takes of the engine's capacity."""
     _release: Callable[[Reservation, bytes], None]
     beginning: Beginning = field(default_factory=Beginning)
     """What its client said that it will send; without keys once that is kept."""
@@ -134,11 +136,6 @@ class Reservation:
     """Once it is released: the keys of what is to be kept of it."""
     absence: Absence = field(default_factory=Absence)
     """By the monotonic clock."""
-
-    @property
-    def block_tokens(self) -> int:
-        """What it takes of the engine's capacity."""
-        return self.max_tokens * len(self.span)
 
     def refusal(self, tokens: int, position: int) -> ProtocolError | None:
         """Why a step could never fit."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 from transformers.cache_utils import Cache
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
+from routing.span import Span
 from swarm_node.model.linear_layers import linear_layers, weight_of
 from swarm_node.model.quant import Quant, linear_bytes
 from swarm_node.model.quiet import quiet
@@ -23,16 +27,23 @@ from swarm_node.model.without_memory import is_put_off, with_all_shapes
 log = logging.getLogger(__name__)
 
 _ATTENTION_TYPES = {"full_attention", "sliding_attention", "chunked_attention"}
+_RECURRENT_TYPES = {"linear_attention", "conv", "hybrid"}
+"""Of blocks that remember a session in states of one size, beside keys and values or instead of them."""
+_FORGETFUL_TYPES = {"moe", "mlp"}
+"""Of blocks that remember nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Memory that one block takes; the largest block counts where blocks differ."""
+    """Memory that one block takes."""
 
     block_bytes: int
-    """Weights of one block."""
+    """Weights of one block, of the largest where they differ."""
     token_bytes: int
-    """Keys and values of one token in one block."""
+    """Keys and values of one token in one block, on average over all."""
+    state_tokens: int = 0
+    """Tokens whose keys and values take as much as what a block remembers of every session, however long it is: on
+    average, now and before its last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,44 @@ class BlockShapes:
     """Outputs of each block's linear layers, each of which then has a scale."""
     token_elements: tuple[int, ...]
     """Numbers that each block caches per token."""
+    state_elements: tuple[int, ...]
+    """Numbers that each block remembers of a session however long it is, of the type of its weights."""
+    exact_state_elements: tuple[int, ...]
+    """The same of those that are float32 whatever the weights are."""
+
+    @property
+    def remembers(self) -> list[bool]:
+        """Whether each block keeps anything of a session."""
+        kept = zip(self.token_elements, self.state_elements, self.exact_state_elements, strict=True)
+        return [any(of_block) for of_block in kept]
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether any block remembers more of a session than keys and values."""
+        return any(self.state_elements) or any(self.exact_state_elements)
 
     def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
-        return Footprint(max(self._block_bytes(dtype, quant)), max(self.token_elements) * dtype.itemsize)
+        every = Span(0, len(self.parameters))
+        return Footprint(
+            max(self._block_bytes(dtype, quant)),
+            self._token_bytes(dtype),
+            -(-self.session_bytes(0, every, dtype) // (self._token_bytes(dtype) * len(every))),
+        )
+
+    def session_bytes(self, max_tokens: int, span: Span, dtype: torch.dtype) -> int:
+        """What a session of at most ``max_tokens`` tokens takes in the blocks of ``span``."""
+        blocks = slice(span.start, span.end)
+        tokens = sum(self.token_elements[blocks]) * max_tokens * dtype.itemsize
+        states = sum(self.state_elements[blocks]) * dtype.itemsize + sum(self.exact_state_elements[blocks]) * 4
+        return tokens + 2 * states  # those before the last step too
+
+    def session_tokens(self, max_tokens: int, span: Span, dtype: torch.dtype) -> int:
+        """The same in tokens of the average block."""
+        return -(-self.session_bytes(max_tokens, span, dtype) // self._token_bytes(dtype))
+
+    def _token_bytes(self, dtype: torch.dtype) -> int:
+        """Of the average block; at least 1."""
+        return max(1, -(-sum(self.token_elements) * dtype.itemsize // len(self.token_elements)))
 
     def _block_bytes(self, dtype: torch.dtype, quant: Quant) -> list[int]:
         return [
@@ -80,15 +126,16 @@ def probe(config: PreTrainedConfig) -> BlockShapes:
         if getattr(config, "is_decoder", None) is False:
             raise NotADecoder(_no_decoder(kind)) from error
         raise ModelUnsupported(f"model type {kind} cannot be split into blocks here; choose another model") from error
-    if not shapes.token_elements and getattr(config, "is_decoder", None) is False:
+    if not any(shapes.remembers) and getattr(config, "is_decoder", None) is False:
         raise NotADecoder(_no_decoder(kind))
-    if len(shapes.token_elements) != len(shapes.parameters):
+    kinds = zip(shapes.remembers, _block_types(config, len(shapes.remembers)), strict=True)
+    if not any(shapes.remembers) or any(not remembers and named not in _FORGETFUL_TYPES for remembers, named in kinds):
         raise ModelUnsupported(_shared_state(kind))
     return shapes
 
 
 class _RecordingCache(Cache):
-    """Stands in for a cache and notes how many numbers each block would store per token."""
+    """Stands in for a cache and notes how many numbers each block would store."""
 
     is_compileable = False
     is_sliding = ()
@@ -97,7 +144,13 @@ class _RecordingCache(Cache):
 
     def __init__(self) -> None:
         self.layers: list[Any] = []
-        self.elements: dict[int, int] = {}
+        self.token_elements: Counter[int] = Counter()
+        self.state_elements: Counter[int] = Counter()
+        self.exact_state_elements: Counter[int] = Counter()
+
+    def knows(self, block: int) -> bool:
+        """Whether that block has stored anything."""
+        return any(block in noted for noted in (self.token_elements, self.state_elements, self.exact_state_elements))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
@@ -111,14 +164,45 @@ class _RecordingCache(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.elements[layer_idx] = sum(part.shape[1] * part.shape[3] for part in (key_states, value_states))
+        self.token_elements[layer_idx] = sum(part.shape[1] * part.shape[3] for part in (key_states, value_states))
         return key_states, value_states
+
+    def has_previous_state(self, layer_idx: int | None = None, state_idx: int | None = None) -> bool:
+        return False
+
+    def is_recording_past(self, layer_idx: int) -> bool:
+        return False
+
+    def get_conv_state(self, layer_idx: int, state_idx: int = 0) -> None:
+        return None
+
+    def get_recurrent_state(self, layer_idx: int, state_idx: int = 0) -> None:
+        return None
+
+    def update_conv_state(
+        self, conv_states: torch.Tensor, layer_idx: int, state_idx: int = 0, conv_kernel_size: int | None = None,
+        **_: Any,
+    ) -> torch.Tensor:  # fmt: skip
+        width = conv_kernel_size or conv_states.shape[-1]
+        self._note(layer_idx, math.prod(conv_states.shape[:-1]) * width, conv_states.dtype)
+        return functional.pad(conv_states, (max(0, width - conv_states.shape[-1]), 0))
+
+    def update_recurrent_state(
+        self, recurrent_states: torch.Tensor, layer_idx: int, state_idx: int = 0, **_: Any
+    ) -> torch.Tensor:
+        self._note(layer_idx, recurrent_states.numel(), recurrent_states.dtype)
+        return recurrent_states
+
+    def _note(self, block: int, elements: int, dtype: torch.dtype) -> None:
+        noted = self.exact_state_elements if dtype is torch.float32 else self.state_elements
+        noted[block] += elements
 
 
 class _Recorder:
     """Replaces a block's forward: notes the shapes, and lets a block fail once its attention has left them."""
 
-    def __init__(self, cache: _RecordingCache) -> None:
+    def __init__(self, kind: str, cache: _RecordingCache) -> None:
+        self._kind = kind
         self.width = 0
         self.output_length = 0
         self._cache = cache
@@ -127,10 +211,12 @@ class _Recorder:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             hidden = args[0] if args else kwargs["hidden_states"]
             self.width = int(hidden.shape[-1])
+            if any(_is_by_token(value, hidden) for value in (*args[1:], *kwargs.values())):
+                raise ModelUnsupported(_more_than_hidden(self._kind))
             try:
                 output = forward(*args, **kwargs)
             except RuntimeError as error:
-                if index not in self._cache.elements or is_put_off(error):
+                if not self._cache.knows(index) or is_put_off(error):
                     raise
                 # Routing to experts depends on data, which there is none of here; all shapes are known by now.
                 log.debug("block %d fails without data, after its attention", index, exc_info=True)
@@ -143,7 +229,7 @@ class _Recorder:
 
 def _probe(config: PreTrainedConfig) -> BlockShapes:
     cache = _RecordingCache()
-    recorder = _Recorder(cache)
+    recorder = _Recorder(config.model_type, cache)
     with quiet(), torch.device("meta"), torch.no_grad():
         # bfloat16 is the one type whose grouped matrix products exist on the meta device.
         model = AutoModelForCausalLM.from_config(
@@ -156,8 +242,8 @@ def _probe(config: PreTrainedConfig) -> BlockShapes:
         hidden = torch.zeros(1, 2, model.get_input_embeddings().weight.shape[1], dtype=torch.bfloat16)
         positions = torch.arange(2)[None]
         forward = layers.owner.forward
-        optional = accepted(forward, position_ids=positions)
-        forward(inputs_embeds=hidden, past_key_values=cache, use_cache=True, **optional)
+        optional = accepted(forward, position_ids=positions, past_key_values=cache, cache_params=cache)
+        forward(inputs_embeds=hidden, use_cache=True, **optional)
     return BlockShapes(
         list_name=layers.name,
         hidden_size=recorder.width,
@@ -165,7 +251,9 @@ def _probe(config: PreTrainedConfig) -> BlockShapes:
         parameters=tuple(sum(weight.numel() for weight in block.parameters()) for block in layers),
         linear_parameters=tuple(sum(weight_of(layer).numel() for layer in linear_layers(block)) for block in layers),
         linear_outputs=tuple(sum(len(weight_of(layer)) for layer in linear_layers(block)) for block in layers),
-        token_elements=tuple(cache.elements[index] for index in sorted(cache.elements)),
+        token_elements=tuple(cache.token_elements[index] for index in range(len(layers))),
+        state_elements=tuple(cache.state_elements[index] for index in range(len(layers))),
+        exact_state_elements=tuple(cache.exact_state_elements[index] for index in range(len(layers))),
     )
 
 
@@ -183,11 +271,33 @@ def _refuse_by_config(config: PreTrainedConfig) -> None:
     kind = config.model_type
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or getattr(config, "is_encoder_decoder", False):
         raise NotADecoder(_no_decoder(kind))
-    text = config.get_text_config()
+    text: Any = config.get_text_config()
     types = set(getattr(text, "layer_types", None) or ())
-    stateful = getattr(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], "_is_stateful", False)
-    if stateful or not types <= _ATTENTION_TYPES or getattr(text, "num_kv_shared_layers", 0):
+    shared: int = getattr(text, "num_kv_shared_layers", None) or 0
+    if shared or not types <= _ATTENTION_TYPES | _RECURRENT_TYPES | _FORGETFUL_TYPES:
         raise ModelUnsupported(_shared_state(kind))
+
+
+def _block_types(config: PreTrainedConfig, blocks: int) -> Sequence[str]:
+    """What kind of block each is; empty where the config does not tell."""
+    text: Any = config.get_text_config()
+    types: Sequence[str] = getattr(text, "layer_types", None) or ()
+    return types or [""] * blocks
+
+
+def _is_by_token(value: Any, hidden: torch.Tensor) -> bool:
+    """Whether an argument of a block beside the hidden state tells something of each token."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value is not hidden
+        and value.is_floating_point()
+        and value.ndim == hidden.ndim
+        and value.shape[:-1] == hidden.shape[:-1]
+    )
+
+
+def _more_than_hidden(kind: str) -> str:
+    return f"model type {kind} is not supported: its blocks hand on more than hidden states; choose another model"
 
 
 def _no_decoder(kind: str) -> str:

@@ -16,7 +16,7 @@ from swarm_node.model.fast_linear import make_fast
 from swarm_node.model.quiet import quiet
 from swarm_node.model.shards import needed_tensors, view
 from swarm_node.model.source import ModelSource
-from swarm_node.model.surgery import LayerList, RemoteBlocks, keep_ends
+from swarm_node.model.surgery import LayerList, RemoteBlocks, hosted_blocks_only, keep_ends
 from swarm_node.model.without_memory import with_all_shapes
 
 _NOTHING_ATTENDS = "swarm_remote"
@@ -36,8 +36,13 @@ def load_pruned(
         original.__init__(self, config, *args, **kwargs)
         prune(self)
 
+    def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
+        with hosted_blocks_only(self):
+            original._initialize_missing_keys(self, *args, **kwargs)
+
     # A class of the same name in the same module: transformers looks both up to learn what the class can do.
-    pruned: Any = type(original.__name__, (original,), {"__init__": make, "__module__": original.__module__})
+    own = {"__init__": make, "_initialize_missing_keys": initialise, "__module__": original.__module__}
+    pruned: Any = type(original.__name__, (original,), own)
     tensors = needed_tensors(source.shards, source.shapes.list_name, span)
     with view(source.files, tensors) as directory, quiet():
         try:

@@ -98,7 +98,7 @@ class ModelSource:
         )
 
     def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
-        """Memory per block and per cached token and block; the largest block counts."""
+        """Memory per block, and per cached token and block."""
         return self.shapes.footprint(dtype, quant)
 
     def resolve_dtype(self, given: DtypeLike) -> torch.dtype:

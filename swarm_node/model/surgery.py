@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,27 +49,33 @@ class LayerList:
         return iter(self._modules())
 
 
-class Skip(nn.Module):
-    """A block hosted elsewhere: hands the hidden state on. It keeps the others' indices as they are in the model."""
+class StandIn(nn.Module):
+    """In the place of a block. Models ask a block of what kind it is before they call it, so it has what tells."""
 
-    def __init__(self, output_length: int) -> None:
+    def __init__(self, output_length: int, block: nn.Module) -> None:
         super().__init__()
+        for name, value in vars(block).items():
+            if not name.startswith("_") and isinstance(value, (str, int)):
+                setattr(self, name, value)
         self.output_length = output_length
+
+
+class Skip(StandIn):
+    """A block hosted elsewhere: hands the hidden state on. It keeps the others' indices as they are in the model."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return as_block_output(hidden_argument(args, kwargs), self.output_length)
 
 
-class RemoteBlocks(nn.Module):
+class RemoteBlocks(StandIn):
     """Stands for the whole stack of blocks in a client's model.
 
     Whoever drives the model sets ``forward_blocks``, which maps hidden states [batch, tokens, hidden] to what comes
     out of the last block, of the same shape. It is called in whatever threads run the model.
     """
 
-    def __init__(self, output_length: int) -> None:
-        super().__init__()
-        self.output_length = output_length
+    def __init__(self, output_length: int, block: nn.Module) -> None:
+        super().__init__(output_length, block)
         self.forward_blocks: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,9 +87,13 @@ class RemoteBlocks(nn.Module):
 class Neutral(nn.Module):
     """An embedding, norm or projection that the client runs: zero where its result is added, else the identity."""
 
-    def __init__(self, adds: bool) -> None:
+    def __init__(self, replaced: nn.Module) -> None:
         super().__init__()
-        self.adds = adds
+        self.adds = isinstance(replaced, nn.Embedding)
+        weight = getattr(replaced, "weight", None)
+        if isinstance(weight, torch.Tensor):
+            self.weight = torch.empty(0, dtype=weight.dtype, device="cpu")
+            """Some models look up of what type theirs is."""
 
     def forward(self, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return torch.zeros((), device=value.device) if self.adds else value
@@ -104,13 +115,13 @@ def keep_span(model: Any, span: Span, output_length: int) -> None:
     layers = LayerList.find(model)
     for index in range(len(layers)):
         if index not in span:
-            layers[index] = Skip(output_length)
+            layers[index] = Skip(output_length, layers[index])
     kept = (layers.owner, model.base_model)
     for module in {id(holder): holder for holder in (model, *kept)}.values():
         for name, child in list(module.named_children()):
             has_weights = next(child.parameters(), None) is not None
             if name != layers.name and has_weights and not any(child is holder for holder in kept):
-                setattr(module, name, Neutral(adds=isinstance(child, nn.Embedding)))
+                setattr(module, name, Neutral(child))
     # Tied weights are ends of the model; with both ends gone, transformers would look for them in vain.
     model.all_tied_weights_keys = {}
     model._tied_weights_keys = {}
@@ -120,7 +131,20 @@ def keep_ends(model: Any, output_length: int) -> None:
     """Drop every block; a RemoteBlocks takes the place of the first."""
     layers = LayerList.find(model)
     for index in range(len(layers)):
-        layers[index] = Skip(output_length) if index else RemoteBlocks(output_length)
+        layers[index] = (Skip if index else RemoteBlocks)(output_length, layers[index])
+
+
+@contextmanager
+def hosted_blocks_only(model: Any) -> Iterator[None]:
+    """Inside, the model's list has no blocks but those that are here: some code (falcon_h1's) looks into all of it."""
+    layers = LayerList.find(model)
+    every = getattr(layers.owner, layers.name)
+    hosted = nn.ModuleList(block for block in every if not isinstance(block, StandIn))
+    setattr(layers.owner, layers.name, hosted)
+    try:
+        yield
+    finally:
+        setattr(layers.owner, layers.name, every)
 
 
 def accepted(forward: Callable[..., Any], **arguments: Any) -> dict[str, Any]:

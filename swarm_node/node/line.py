@@ -68,7 +68,7 @@ class Line:
 
         Raises CacheFull if there is no room for it, or none that is not set aside for others.
         """
-        need = max_tokens * len(span)
+        need = self._engine.session_tokens(max_tokens, span)
         if not self._order.may_enter(place, need, self._engine.free_tokens):
             raise CacheFull(
                 f"{self.free_tokens} block-tokens are free for sessions that have not waited and this one needs "
@@ -97,7 +97,7 @@ class Line:
 
         Raises CacheFull if the line is too long, or if the session could never fit.
         """
-        need = max_tokens * len(span)
+        need = self._engine.session_tokens(max_tokens, span)
         if need > self._engine.capacity_tokens:
             raise _too_large(need, self._engine.capacity_tokens)
         if len(self._order) >= LINE_LENGTH:

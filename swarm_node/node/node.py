@@ -169,6 +169,7 @@ class Node:
             memory_bytes=options.memory_bytes or default_memory(self._device),
             block_bytes=footprint.block_bytes,
             token_bytes=footprint.token_bytes,
+            state_tokens=footprint.state_tokens,
             cache_tokens=0,
             free_tokens=0,
             prefill_seconds=speed.prefill_seconds,

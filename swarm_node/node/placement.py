@@ -18,7 +18,7 @@ def settle(me: NodeView, snapshot: Snapshot, model: Model, wanted: Span | None) 
     if wanted is not None and wanted.end > model.blocks:
         raise UsageError(f"blocks {wanted} are out of range: the model has blocks 0:{model.blocks}")
     span = wanted or span_to_join(snapshot, me, model)
-    session_bytes = me.token_bytes * model.session_tokens
+    session_bytes = me.token_bytes * me.session_tokens(model.session_tokens)
     if span is None:
         needed = describe_bytes(me.block_bytes + session_bytes)
         raise MemoryTooSmall(
@@ -26,7 +26,7 @@ def settle(me: NodeView, snapshot: Snapshot, model: Model, wanted: Span | None) 
             f"session's cache ({describe_bytes(session_bytes)}); give --memory {needed} or more"
         )
     settled = hosting(me, span)
-    if settled.cache_tokens < model.session_tokens * len(span):
+    if settled.cache_tokens < me.session_tokens(model.session_tokens, len(span)):
         needed = describe_bytes(len(span) * (me.block_bytes + session_bytes))
         raise MemoryTooSmall(
             f"{describe_bytes(me.memory_bytes)} do not hold blocks {span} and one session's cache; "

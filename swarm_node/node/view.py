@@ -92,5 +92,5 @@ class Standing:
         """Sessions of usual length that fit on all of its blocks now, and in an empty cache."""
         if self.view is None:
             return 0, 0
-        one = self.session_tokens * len(self.view.span)
+        one = self.view.session_tokens(self.session_tokens, len(self.view.span))
         return self.view.free_tokens // one, self.view.cache_tokens // one

@@ -56,6 +56,7 @@ def packed(**changes: Any) -> bytes:
         memory_bytes=counts,
         block_bytes=counts,
         token_bytes=counts,
+        state_tokens=counts,
         cache_tokens=st.just(2**50),
         free_tokens=counts,
         prefill_seconds=seconds,
@@ -110,7 +111,7 @@ def test_any_value_in_any_field_is_refused_or_harmless(field: str, value: Any) -
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("version", 3),
+        ("version", 4),
         ("version", 0),
         ("version", "1"),
         ("version", True),

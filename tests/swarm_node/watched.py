@@ -44,6 +44,9 @@ class Watched:
         self.caches.append(self._blocks.new_cache(max_tokens))
         return self.caches[-1]
 
+    def session_tokens(self, max_tokens: int, span: Span) -> int:
+        return self._blocks.session_tokens(max_tokens, span)
+
     def step(self, rows: Sequence[Row], hidden: torch.Tensor, span: Span | None = None) -> torch.Tensor:
         self.batches.append([row.tokens for row in rows])
         self.spans.append(span)

@@ -16,7 +16,7 @@ from routing.errors import ModelError, ModelNotFound, ModelUnsupported, NotADeco
 from swarm_node.model.footprint import Footprint, probe
 from swarm_node.model.source import ModelSource
 from swarm_node.wire import DtypeLike
-from tests.models import ALSO, CONTEXT, EXACT, HYBRID, make_config, make_model
+from tests.models import ALSO, CONTEXT, EXACT, NOT_SPLIT, make_config, make_model
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +224,8 @@ def test_a_model_that_does_not_generate_text_is_no_decoder(kind: str) -> None:
         probe(AutoConfig.for_model(kind))
 
 
-@pytest.mark.parametrize("name", HYBRID)
-def test_a_model_whose_blocks_share_or_recur_is_unsupported(name: str) -> None:
+@pytest.mark.parametrize("name", NOT_SPLIT)
+def test_a_model_whose_blocks_need_more_of_each_other_is_unsupported(name: str) -> None:
     with pytest.raises(ModelUnsupported, match=f"model type {name} is not supported"):
         probe(make_config(name))
 
