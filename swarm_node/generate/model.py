@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from routing import Hop
 from routing.errors import UsageError
@@ -129,6 +130,8 @@ class SwarmModel(Guessing, PreTrainedModel):
     ended by ``close`` or by leaving it as a context manager. Several threads may call it at once.
     """
 
+    _is_stateful = False
+    """Nodes take states back themselves, so transformers may guess here with every model."""
     _bridge: Bridge
     _parameters_of_forward: frozenset[str]
 
@@ -252,9 +255,12 @@ def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
     """``kind.forward``, telling the stand-in for the block stack which cache and mask the call is about."""
     plain = kind.forward
     signature = inspect.signature(plain)
+    own_name = "cache_params" if "cache_params" in signature.parameters else "past_key_values"
 
     @wraps(plain)
     def forward(self: SwarmModel, *args: Any, **kwargs: Any) -> Any:
+        if "past_key_values" in kwargs:
+            kwargs[own_name] = kwargs.pop("past_key_values")
         bound = signature.bind(self, *args, **kwargs)
         given = bound.arguments
         _refuse_inner(self, given)
@@ -262,22 +268,29 @@ def _remote_forward(kind: type[PreTrainedModel]) -> Callable[..., Any]:
         tokens = inputs.shape[1] if inputs is not None else 0
         wanted = given.get("logits_to_keep", 0)
         keep = wanted if isinstance(wanted, int) and wanted > 0 else tokens
-        cache = given.get("past_key_values")
+        cache = given.get(own_name)
         temporary = False
         if cache is None:
             cache = self.new_cache(max(tokens, 1))
             use_cache = given.get("use_cache")
             temporary = use_cache is False or (use_cache is None and not self.config.get_text_config().use_cache)
-            given["past_key_values"] = cache
+            given[own_name] = cache
         self._calls.current = _Call(cache, given.get("attention_mask"), keep)
         self._calls.rounds = self.rounds() + 1
         try:
             output = plain(*bound.args, **bound.kwargs)
             self._calls.route = cache.route()
+            if own_name != "past_key_values" and isinstance(output, ModelOutput):
+                output.past_key_values = getattr(output, own_name)  # as everybody who goes on from it calls it
             return output
         finally:
             self._calls.current = None
             if temporary:
                 cache.close()
 
+    if own_name != "past_key_values":
+        named = inspect.Parameter("past_key_values", inspect.Parameter.KEYWORD_ONLY, default=None)
+        *before, last = signature.parameters.values()
+        both = [*before, named, last] if last.kind is last.VAR_KEYWORD else [*before, last, named]
+        forward.__signature__ = signature.replace(parameters=both)  # type: ignore[attr-defined]
     return forward
