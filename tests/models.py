@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 VOCABULARY = 128
 CONTEXT = 512
@@ -209,6 +209,52 @@ HYBRID: dict[str, dict[str, Any]] = {
 }
 """Architectures whose blocks keep states of a session beside keys and values, or instead of them."""
 
+_INDEX: dict[str, Any] = {"index_head_dim": 16, "index_n_heads": 4, "index_topk": 8}
+INDEXED: dict[str, dict[str, Any]] = {
+    "deepseek_v32": {**_MLA, **_INDEX},
+    "glm_moe_dsa": {**_MLA, **_INDEX},
+}
+"""Architectures whose blocks choose which keys they look at by an index of them."""
+
+_TOWER: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
+_QWEN_TOWER: dict[str, Any] = {
+    "depth": 4,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_heads": 2,
+    "out_hidden_size": 48,
+    "num_position_embeddings": 16,
+    "deepstack_visual_indexes": [0],
+}
+_QWEN_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]}
+WRAPPERS: dict[str, dict[str, Any]] = {
+    "mistral3": {
+        "text_config": {**_LLAMA, "model_type": "mistral", "head_dim": 12},
+        "vision_config": {**_TOWER, "model_type": "pixtral", "head_dim": 16},
+    },
+    "gemma3": {
+        "text_config": {**_LLAMA, "model_type": "gemma3_text", "sliding_window": 8, "head_dim": 16},
+        "vision_config": {**_TOWER, "model_type": "siglip_vision_model"},
+        "mm_tokens_per_image": 4,
+    },
+    "qwen2_5_vl": {
+        "text_config": {**_LLAMA, "model_type": "qwen2_5_vl_text", "hidden_size": 64, "rope_parameters": _QWEN_ROPE},
+        "vision_config": {**_QWEN_TOWER, "model_type": "qwen2_5_vl", "out_hidden_size": 64},
+    },
+    "qwen3_5": {
+        "text_config": {**_LLAMA, "model_type": "qwen3_5_text", **_DELTA, "layer_types": _ALTERNATING},
+        "vision_config": {**_QWEN_TOWER, "model_type": "qwen3_5"},
+    },
+}
+"""Models that also see, whose text is served."""
+
 NOT_SPLIT: dict[str, dict[str, Any]] = {
     "gemma3n_text": {"num_kv_shared_layers": 2, "head_dim": 16},
     "zamba2": {"num_mem_blocks": 1, "attention_head_dim": 24, "layers_block_type": ["mamba", "hybrid"] * 2},
@@ -218,8 +264,8 @@ NOT_SPLIT: dict[str, dict[str, Any]] = {
 
 def make_config(name: str) -> Any:
     """The config of a tiny model of architecture ``name``."""
-    given = {**EXACT, **ALSO, **HYBRID, **NOT_SPLIT}[name]
-    options = {**_LLAMA, **given}
+    given = {**EXACT, **ALSO, **HYBRID, **INDEXED, **WRAPPERS, **NOT_SPLIT}[name]
+    options = dict(given) if name in WRAPPERS else {**_LLAMA, **given}
     return AutoConfig.for_model(options.pop("model_type", name), **options)
 
 
@@ -229,7 +275,8 @@ def make_model(name: str, directory: Path, *, seed: int = 0, shard_size: str = "
     ``shard_size`` limits the size of one safetensors file, in transformers' notation.
     """
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(make_config(name), dtype=torch.float32)
+    auto = AutoModelForImageTextToText if name in WRAPPERS else AutoModelForCausalLM
+    model = auto.from_config(make_config(name), dtype=torch.float32)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:  # norms and biases start as constants, which hides whether they were loaded

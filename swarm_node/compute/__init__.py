@@ -4,7 +4,16 @@ One thread at a time; whose step runs when is the business of ``engine``."""
 
 from __future__ import annotations
 
-from swarm_node.compute.cache import Layers, Row, SequenceCache, block_tokens_of
+from swarm_node.compute.cache import Layers, Row, SequenceCache, block_tokens_of, layers_of
 from swarm_node.compute.hosting import HostedBlocks, HostedModel, StoredModel
 
-__all__ = ["HostedBlocks", "HostedModel", "Layers", "Row", "SequenceCache", "StoredModel", "block_tokens_of"]
+__all__ = [
+    "HostedBlocks",
+    "HostedModel",
+    "Layers",
+    "Row",
+    "SequenceCache",
+    "StoredModel",
+    "block_tokens_of",
+    "layers_of",
+]

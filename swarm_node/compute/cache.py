@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,18 @@ from swarm_node.compute.settings import CACHE_FIRST_TOKENS
 from swarm_node.compute.states import SessionStates, States
 
 Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
-"""Keys and values by block, each [heads, tokens, width]."""
+"""Keys and values by block, each [heads, tokens, width]; and by ``index_of`` a block the keys by which it chooses which
+of these it looks at, beside values of no width."""
+
+
+def index_of(block: int) -> int:
+    """Where the keys of a block's index are; the block itself, of one of those."""
+    return -1 - block
+
+
+def layers_of(layers: Mapping[int, tuple[torch.Tensor, torch.Tensor]], span: Span) -> Layers:
+    """Those of the blocks of ``span``."""
+    return {place: held for place, held in layers.items() if (place if place >= 0 else index_of(place)) in span}
 
 
 PLACE_NUMBERS = 3
@@ -114,6 +126,10 @@ class SequenceCache:
         held[1][:, start:end] = values
         return held[0][:, :end], held[1][:, :end]
 
+    def write_index(self, layer: int, keys: torch.Tensor, begun: int = 0) -> torch.Tensor:
+        """As write(), of the keys of a block's index, [tokens, width]; returns all up to there."""
+        return self.write(index_of(layer), keys[None], keys[None, :, :0], begun)[0][0]
+
     def holds(self, span: Span) -> bool:
         """Whether every block of ``span`` has written."""
         placed = self._placed is not None and self._placed[0] == span
@@ -151,7 +167,10 @@ class SequenceCache:
 
     def token_elements(self) -> dict[int, int]:
         """Numbers kept per token, for each block that has written."""
-        return {layer: sum(part.shape[0] * part.shape[2] for part in held) for layer, held in self._layers.items()}
+        elements: Counter[int] = Counter()
+        for place, held in self._layers.items():
+            elements[place if place >= 0 else index_of(place)] += sum(part.shape[0] * part.shape[2] for part in held)
+        return dict(elements)
 
     def tensors(self) -> list[torch.Tensor]:
         """All that it holds, for whoever counts memory."""
@@ -207,5 +226,6 @@ def block_tokens_of(layers: Layers) -> int:
     """Tokens, counted in each block, that the memory behind ``layers`` has room for: a view keeps all of its tensor."""
     return sum(
         max(part.untyped_storage().nbytes() // (part.element_size() * part.shape[0] * part.shape[2]) for part in held)
-        for held in layers.values()
+        for place, held in layers.items()
+        if place >= 0
     )

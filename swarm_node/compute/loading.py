@@ -11,7 +11,7 @@ from routing.span import Span
 from swarm_node.compute.quantised import quantise
 from swarm_node.compute.self_check import check_states, take_fastest
 from swarm_node.compute.span import BlockSpan, CachePath
-from swarm_node.model import ModelSource, Quant, keep_span, load_pruned, make_fast, needed_tensors
+from swarm_node.model import ModelSource, Quant, keep_span, load_pruned, make_fast
 from swarm_node.process import freed_memory_returned
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,5 @@ def load_span(
 
 def fetch_span(source: ModelSource, span: Span) -> None:
     """Bring the weight files of these blocks to this machine. Raises ModelNotFound; blocks for the network."""
-    tensors = needed_tensors(source.shards, source.shapes.list_name, span)
-    for file in sorted(set(tensors.values())):
+    for file in sorted(set(source.needed_tensors(span).values())):
         source.files.path(file)

@@ -69,6 +69,13 @@ class RectangleCache(Cache):
         length = self._past + self._tokens
         return _padded([keys for keys, _values in written], length), _padded([values for _k, values in written], length)
 
+    def update_indexer(self, indexer_key_states: torch.Tensor, layer_idx: int) -> torch.Tensor:
+        keys = [
+            cache.write_index(layer_idx, indexer_key_states[row], self._begun)[None]
+            for row, cache in enumerate(self._caches)
+        ]
+        return _padded(keys, self._past + self._tokens)[:, 0]
+
 
 def _padded(parts: list[torch.Tensor], length: int) -> torch.Tensor:
     """Stack [heads, tokens, width] of different lengths to [rows, heads, length, width], zeros on the left."""

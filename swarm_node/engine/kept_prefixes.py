@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from routing.span import Span
-from swarm_node.compute import Layers, block_tokens_of
+from swarm_node.compute import Layers, block_tokens_of, layers_of
 from swarm_node.engine.settings import PREFIXES_MAX
 from swarm_node.settings import PREFIX_IDLE_SECONDS
 from swarm_node.wire import Beginning
@@ -28,7 +28,7 @@ class KeptPrefix:
 
     def layers_of(self, span: Span) -> Layers:
         """Those of ``span``."""
-        return {layer: held for layer, held in self.layers.items() if layer in span}
+        return layers_of(self.layers, span)
 
 
 class KeptPrefixes:

@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     from swarm_node.model.quant import NF4_VALUES, Quant
     from swarm_node.model.quiet import quiet
     from swarm_node.model.rope import VariableRope, longest_alike
-    from swarm_node.model.shards import needed_tensors
     from swarm_node.model.source import ModelSource, read_costs
     from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_argument, keep_span
 
 __all__ = [
     "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope",
     "as_block_output", "bias_of", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
-    "longest_alike", "make_fast", "needed_tensors", "open_present", "quiet", "read_costs", "read_outline",
+    "longest_alike", "make_fast", "open_present", "quiet", "read_costs", "read_outline",
     "remote_blocks", "weight_of",
 ]  # fmt: skip
 
 _LARGE = (
-    "fast_linear", "footprint", "linear_layers", "loading", "present", "quant", "quiet", "rope", "shards", "source",
-    "surgery",
+    "architecture", "fast_linear", "footprint", "linear_layers", "loading", "present", "quant", "quiet", "rope",
+    "shards", "source", "surgery",
 )  # fmt: skip
 
 

@@ -12,21 +12,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-from transformers import AutoModelForCausalLM, PreTrainedConfig
+from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
 from routing.span import Span
+from swarm_node.model.architecture import class_of, no_decoder, pruned
 from swarm_node.model.linear_layers import linear_layers, weight_of
 from swarm_node.model.quant import Quant, linear_bytes
 from swarm_node.model.quiet import quiet
-from swarm_node.model.surgery import LayerList, accepted
+from swarm_node.model.surgery import LayerList, accepted, keep_text
 from swarm_node.model.without_memory import is_put_off, with_all_shapes
 
 log = logging.getLogger(__name__)
 
-_ATTENTION_TYPES = {"full_attention", "sliding_attention", "chunked_attention"}
+_ATTENTION_TYPES = {"full_attention", "sliding_attention", "chunked_attention", "indexed_attention"}
 _RECURRENT_TYPES = {"linear_attention", "conv", "hybrid"}
 """Of blocks that remember a session in states of one size, beside keys and values or instead of them."""
 _FORGETFUL_TYPES = {"moe", "mlp"}
@@ -52,6 +52,8 @@ class BlockShapes:
 
     list_name: str
     """Attribute that holds the blocks: ``layers``, ``h``, ``blocks``."""
+    beside: tuple[str, ...]
+    """Names of the parts that see or hear, which text does not need."""
     hidden_size: int
     """Width of the hidden state between blocks."""
     output_length: int
@@ -124,10 +126,10 @@ def probe(config: PreTrainedConfig) -> BlockShapes:
     except Exception as error:
         # Any architecture may come this way, so what it raises when its blocks are run from outside is anybody's guess.
         if getattr(config, "is_decoder", None) is False:
-            raise NotADecoder(_no_decoder(kind)) from error
+            raise NotADecoder(no_decoder(kind)) from error
         raise ModelUnsupported(f"model type {kind} cannot be split into blocks here; choose another model") from error
     if not any(shapes.remembers) and getattr(config, "is_decoder", None) is False:
-        raise NotADecoder(_no_decoder(kind))
+        raise NotADecoder(no_decoder(kind))
     kinds = zip(shapes.remembers, _block_types(config, len(shapes.remembers)), strict=True)
     if not any(shapes.remembers) or any(not remembers and named not in _FORGETFUL_TYPES for remembers, named in kinds):
         raise ModelUnsupported(_shared_state(kind))
@@ -164,8 +166,12 @@ class _RecordingCache(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.token_elements[layer_idx] = sum(part.shape[1] * part.shape[3] for part in (key_states, value_states))
+        self.token_elements[layer_idx] += sum(part.shape[1] * part.shape[3] for part in (key_states, value_states))
         return key_states, value_states
+
+    def update_indexer(self, indexer_key_states: torch.Tensor, layer_idx: int) -> torch.Tensor:
+        self.token_elements[layer_idx] += indexer_key_states.shape[-1]
+        return indexer_key_states
 
     def has_previous_state(self, layer_idx: int | None = None, state_idx: int | None = None) -> bool:
         return False
@@ -230,11 +236,11 @@ class _Recorder:
 def _probe(config: PreTrainedConfig) -> BlockShapes:
     cache = _RecordingCache()
     recorder = _Recorder(config.model_type, cache)
+    beside: list[str] = []
     with quiet(), torch.device("meta"), torch.no_grad():
         # bfloat16 is the one type whose grouped matrix products exist on the meta device.
-        model = AutoModelForCausalLM.from_config(
-            _with_plain_rope(config), attn_implementation="eager", dtype=torch.bfloat16, trust_remote_code=False
-        )
+        kind = pruned(class_of(config), lambda made: beside.extend(keep_text(made)))
+        model = kind._from_config(_with_plain_rope(config), attn_implementation="eager", dtype=torch.bfloat16)
         model.eval()
         layers = LayerList.find(model)
         for index, block in enumerate(layers):
@@ -246,6 +252,7 @@ def _probe(config: PreTrainedConfig) -> BlockShapes:
         forward(inputs_embeds=hidden, use_cache=True, **optional)
     return BlockShapes(
         list_name=layers.name,
+        beside=tuple(sorted(set(beside))),
         hidden_size=recorder.width,
         output_length=recorder.output_length,
         parameters=tuple(sum(weight.numel() for weight in block.parameters()) for block in layers),
@@ -268,14 +275,12 @@ def _with_plain_rope(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def _refuse_by_config(config: PreTrainedConfig) -> None:
-    kind = config.model_type
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or getattr(config, "is_encoder_decoder", False):
-        raise NotADecoder(_no_decoder(kind))
+    class_of(config)
     text: Any = config.get_text_config()
     types = set(getattr(text, "layer_types", None) or ())
     shared: int = getattr(text, "num_kv_shared_layers", None) or 0
     if shared or not types <= _ATTENTION_TYPES | _RECURRENT_TYPES | _FORGETFUL_TYPES:
-        raise ModelUnsupported(_shared_state(kind))
+        raise ModelUnsupported(_shared_state(config.model_type))
 
 
 def _block_types(config: PreTrainedConfig, blocks: int) -> Sequence[str]:
@@ -298,10 +303,6 @@ def _is_by_token(value: Any, hidden: torch.Tensor) -> bool:
 
 def _more_than_hidden(kind: str) -> str:
     return f"model type {kind} is not supported: its blocks hand on more than hidden states; choose another model"
-
-
-def _no_decoder(kind: str) -> str:
-    return f"model type {kind} is not a causal decoder; choose a model that generates text, such as a llama or a gpt2"
 
 
 def _shared_state(kind: str) -> str:

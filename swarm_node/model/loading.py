@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from routing.errors import ModelError
 from routing.span import Span
+from swarm_node.model.architecture import class_of, pruned
 from swarm_node.model.fast_linear import make_fast
 from swarm_node.model.quiet import quiet
-from swarm_node.model.shards import needed_tensors, view
+from swarm_node.model.shards import view
 from swarm_node.model.source import ModelSource
-from swarm_node.model.surgery import LayerList, RemoteBlocks, hosted_blocks_only, keep_ends
+from swarm_node.model.surgery import LayerList, RemoteBlocks, keep_ends
 from swarm_node.model.without_memory import with_all_shapes
 
 _NOTHING_ATTENDS = "swarm_remote"
@@ -30,24 +30,11 @@ def load_pruned(
 
     Raises ModelError if its weights do not fit it. Blocks for disk and network: call it in a thread.
     """
-    original = MODEL_FOR_CAUSAL_LM_MAPPING[type(source.config)]
-
-    def make(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
-        original.__init__(self, config, *args, **kwargs)
-        prune(self)
-
-    def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
-        with hosted_blocks_only(self):
-            original._initialize_missing_keys(self, *args, **kwargs)
-
-    # A class of the same name in the same module: transformers looks both up to learn what the class can do.
-    own = {"__init__": make, "_initialize_missing_keys": initialise, "__module__": original.__module__}
-    pruned: Any = type(original.__name__, (original,), own)
-    tensors = needed_tensors(source.shards, source.shapes.list_name, span)
-    with view(source.files, tensors) as directory, quiet():
+    kind = pruned(class_of(source.config), prune)
+    with view(source.files, source.needed_tensors(span)) as directory, quiet():
         try:
             model, report = with_all_shapes(
-                lambda: pruned.from_pretrained(str(directory), dtype=dtype, output_loading_info=True)
+                lambda: kind.from_pretrained(str(directory), dtype=dtype, output_loading_info=True)
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"the weights of {source.name} cannot be loaded ({error}); download it again") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ _INDEX = "model.safetensors.index.json"
 _POINTER_BEGINS = b"version "
 """The first eight bytes of what Git keeps in place of a large file. As a length they would mean petabytes."""
 _SINGLE = "model.safetensors"
+_OTHER_LIST_NAMES = ("layers", "blocks", "h", "layer")
+"""Of blocks, in checkpoints whose tensors transformers renames when it loads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,30 @@ def read_shard(files: ModelFiles, file: str) -> Shard:
     return shard
 
 
-def needed_tensors(shards: tuple[Shard, ...], list_name: str, span: Span | None) -> dict[str, str]:
-    """Tensor name → file for the blocks of ``span``, or for all that is not in a block if ``span`` is None."""
-    block = re.compile(rf"(?:^|\.){re.escape(list_name)}\.(\d+)\.")
-    wanted = {}
-    for shard in shards:
-        for name in shard.tensors():
-            match = block.search(name)
-            if (match is None) if span is None else (match is not None and int(match[1]) in span):
-                wanted[name] = shard.file
-    return wanted
+def needed_tensors(
+    shards: tuple[Shard, ...], list_name: str, beside: Collection[str], span: Span | None
+) -> dict[str, str]:
+    """Tensor name → file for the blocks of ``span``, or for all that is not in a block if ``span`` is None.
+
+    ``beside``: names of parts of which nothing is needed.
+    """
+    files = {
+        name: shard.file
+        for shard in shards
+        for name in shard.tensors()
+        if not any(part in beside for part in name.split("."))
+    }
+    for listed in (list_name, *_OTHER_LIST_NAMES):
+        block = re.compile(rf"(?:^|\.){re.escape(listed)}\.(\d+)\.")
+        blocks = {name: int(match[1]) for name in files if (match := block.search(name))}
+        if blocks:
+            break
+    wanted = (
+        [name for name in files if name not in blocks]
+        if span is None
+        else [name for name, index in blocks.items() if index in span]
+    )
+    return {name: files[name] for name in wanted}
 
 
 @contextmanager

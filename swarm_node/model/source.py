@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
-from routing import Card
+from routing import Card, Span
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported
 from swarm_node.model.directory import CONFIG, ModelFiles
 from swarm_node.model.files import open_files
@@ -21,7 +21,7 @@ from swarm_node.model.naming import public_name
 from swarm_node.model.quant import Quant
 from swarm_node.model.quiet import quiet
 from swarm_node.model.settings import HUB_READERS
-from swarm_node.model.shards import Shard, read_shard, shard_files
+from swarm_node.model.shards import Shard, needed_tensors, read_shard, shard_files
 from swarm_node.wire import DtypeLike, dtype_name, dtype_named
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -96,6 +96,10 @@ class ModelSource:
             dtype=dtype_name(self.dtype),
             size_bytes=sum(shard.size for shard in self.shards),
         )
+
+    def needed_tensors(self, span: Span | None) -> dict[str, str]:
+        """Tensor name → file for the blocks of ``span``, or for all that is not in a block if it is None."""
+        return needed_tensors(self.shards, self.shapes.list_name, self.shapes.beside, span)
 
     def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
         """Memory per block, and per cached token and block."""

@@ -110,8 +110,28 @@ def as_block_output(hidden: torch.Tensor, length: int) -> Any:
     return (hidden, *[None] * (length - 1)) if length else hidden
 
 
+def keep_text(model: Any) -> tuple[str, ...]:
+    """Drop what is neither in the text model nor on the way to it nor the head: what sees and hears.
+
+    Returns the names of what was dropped. To be called while the model is being made, before it has weights.
+    """
+    owner, head = LayerList.find(model).owner, model.get_output_embeddings()
+    way = [module for module in model.modules() if any(part is owner for part in module.modules())]
+    dropped = []
+    for module in way:
+        if module is owner:
+            continue
+        for name, child in list(module.named_children()):
+            own = any(child is one for one in way) or child is head or "head" in name
+            if not own and next(child.parameters(), None) is not None:
+                setattr(module, name, Neutral(child))
+                dropped.append(name)
+    return tuple(dropped)
+
+
 def keep_span(model: Any, span: Span, output_length: int) -> None:
     """Drop everything but the blocks of ``span``. To be called while the model is being made, before it has weights."""
+    keep_text(model)
     layers = LayerList.find(model)
     for index in range(len(layers)):
         if index not in span:
@@ -129,6 +149,7 @@ def keep_span(model: Any, span: Span, output_length: int) -> None:
 
 def keep_ends(model: Any, output_length: int) -> None:
     """Drop every block; a RemoteBlocks takes the place of the first."""
+    keep_text(model)
     layers = LayerList.find(model)
     for index in range(len(layers)):
         layers[index] = (Skip if index else RemoteBlocks)(output_length, layers[index])

@@ -15,7 +15,10 @@ from tests.models import make_model
 from tests.swarm.runs import OPTIONS, AfterTokens, expected, generated, prompt_of, thirds
 
 PROMPTS = [prompt_of(tokens) for tokens in (1, 17, 100, 300)]
-KINDS = ["qwen3_5_text", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nemotron_h", "jamba", "lfm2_moe", "mamba"))]
+KINDS = [
+    "qwen3_5_text",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("nemotron_h", "jamba", "lfm2_moe", "mamba")),
+]
 
 
 @pytest.fixture(scope="module", params=KINDS)

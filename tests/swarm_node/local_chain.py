@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from routing.span import Span
 from swarm_node.compute.cache import Row, SequenceCache
@@ -94,7 +95,9 @@ def transformers_says(
     directory: Path, prompts: Sequence[list[int]], new_tokens: int
 ) -> list[tuple[list[int], torch.Tensor]]:
     """For each prompt, the tokens that transformers' greedy generate() makes of it, and the logits of the new ones."""
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    also_sees = "vision_config" in json.loads((directory / "config.json").read_text())
+    auto = AutoModelForImageTextToText if also_sees else AutoModelForCausalLM
+    model = auto.from_pretrained(directory, dtype=torch.float32)
     results = []
     for tokens in prompts:
         made = model.generate(

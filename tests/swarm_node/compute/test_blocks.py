@@ -21,7 +21,6 @@ from swarm_node.compute.span import BlockSpan, CachePath
 from swarm_node.model.fast_linear import PackedLinear
 from swarm_node.model.loading import load_ends, remote_blocks
 from swarm_node.model.quant import Quant
-from swarm_node.model.shards import needed_tensors
 from swarm_node.model.source import ModelSource
 from tests.models import make_model
 from tests.swarm_node.local_chain import prompt, transformers_says
@@ -267,7 +266,7 @@ def test_only_the_files_that_hold_a_part_are_opened(tmp_path: Path) -> None:
     source = ModelSource.open(str(directory))
     assert len(source.shards) > 4
     span = Span(1, 2)
-    needed = set(needed_tensors(source.shards, source.shapes.list_name, span).values())
+    needed = set(source.needed_tensors(span).values())
     assert needed
     assert needed < {shard.file for shard in source.shards}
     for shard in source.shards:

@@ -9,7 +9,7 @@ import torch
 
 from swarm_node.compute.lean import LEAN_MODELS
 from swarm_node.compute.span import CachePath
-from tests.models import ALSO, EXACT, make_model
+from tests.models import ALSO, EXACT, INDEXED, WRAPPERS, make_model
 from tests.swarm_node.local_chain import LocalChain, prompt, transformers_says
 
 NEW_TOKENS = 12
@@ -40,6 +40,14 @@ def test_sessions_that_share_batches_each_write_what_transformers_writes(
     _compare(directory, LocalChain(directory, device=device))
 
 
+@pytest.mark.parametrize("name", [*INDEXED, *WRAPPERS])
+def test_models_that_index_their_keys_or_also_see_write_what_transformers_writes(
+    name: str, device: str, tmp_path: Path
+) -> None:
+    directory = make_model(name, tmp_path)
+    _compare(directory, LocalChain(directory, device=device))
+
+
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "gpt2", "mixtral", "gpt_oss", "llama4_text"])
 def test_models_that_run_flattened_are_exact_in_rectangles_too(name: str, device: str, tmp_path: Path) -> None:
     directory = make_model(name, tmp_path)
@@ -52,7 +60,7 @@ def test_models_that_run_lean_are_exact_by_their_own_blocks_too(name: str, devic
     _compare(directory, LocalChain(directory, CachePath.FLATTENED, device))
 
 
-@pytest.mark.parametrize("name", [*EXACT, "deepseek_v2", "gpt_oss", "llama4_text"])
+@pytest.mark.parametrize("name", [*EXACT, "deepseek_v2", "deepseek_v32", "gpt_oss", "llama4_text"])
 def test_tokens_that_were_rolled_back_leave_no_trace(name: str, device: str, tmp_path: Path) -> None:
     directory = make_model(name, tmp_path)
     chain = LocalChain(directory, device=device)

@@ -14,7 +14,6 @@ from routing.span import Span
 from swarm_node.compute.cache import Row
 from swarm_node.compute.loading import load_span
 from swarm_node.model.loading import load_ends
-from swarm_node.model.shards import needed_tensors
 from swarm_node.model.source import ModelSource
 from tests.models import make_model
 from tests.swarm_node.hub import COMMIT, REPOSITORY, Hub, serving
@@ -60,7 +59,7 @@ def test_a_span_downloads_only_the_files_that_it_is_in(hub: Hub, directory: Path
     span = Span(1, 2)
     source = ModelSource.open(REPOSITORY)
     blocks = load_span(source, span, dtype=torch.float32)
-    needed = set(needed_tensors(source.shards, source.shapes.list_name, span).values())
+    needed = set(source.needed_tensors(span).values())
     assert _weights(hub.downloaded) == needed
     assert len(needed) < len(source.shards)
     local = load_span(ModelSource.open(str(directory)), span, dtype=torch.float32)

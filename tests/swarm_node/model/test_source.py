@@ -13,10 +13,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported, NotADecoder, UsageError
+from routing.span import Span
 from swarm_node.model.footprint import Footprint, probe
 from swarm_node.model.source import ModelSource
 from swarm_node.wire import DtypeLike
-from tests.models import ALSO, CONTEXT, EXACT, NOT_SPLIT, make_config, make_model
+from tests.models import ALSO, CONTEXT, EXACT, NOT_SPLIT, WRAPPERS, make_config, make_model
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +243,15 @@ def test_a_tokenizer_that_needs_code_of_its_own_says_so(copy: Path) -> None:
     )
     with pytest.raises(ModelError, match="never run here"):
         _open(copy).tokenizer()
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_what_a_model_sees_with_is_neither_read_nor_fetched(name: str, tmp_path: Path) -> None:
+    source = ModelSource.open(str(make_model(name, tmp_path)))
+    names = {tensor for shard in source.shards for tensor in shard.tensors()}
+    wanted = {tensor for span in (None, Span(0, source.blocks)) for tensor in source.needed_tensors(span)}
+    assert source.shapes.beside
+    assert names - wanted == {
+        tensor for tensor in names if "visual" in tensor or "vision" in tensor or "mult" in tensor
+    }
+    assert wanted
