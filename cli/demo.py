@@ -8,7 +8,7 @@ import sys
 import webbrowser
 from importlib.resources import files
 from itertools import pairwise
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from cli import options
 from cli.stderr import reported, tell
 from routing import Span
 from routing.errors import UsageError
+
+if TYPE_CHECKING:
+    from swarm_node.gateway import Models
 
 PROMPT = "When an exception is raised"
 
@@ -78,9 +81,10 @@ def _serve(model: str, address: str, dtype: str, port: int) -> None:
     run_gateway(("127.0.0.1", port), [model], [address], Keys([]), [], opening, _show)
 
 
-def _show(url: str) -> None:
+def _show(url: str, models: Models) -> None:
     """Tell where the page is, and open it where there is a screen to open it on."""
     print(f"\nready at {url}/ (a page) and {url}/v1 (OpenAI's API); Ctrl-C ends it", flush=True)
+    print(f"model: {', '.join(models.names())}", flush=True)
     if sys.stdout.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(url)
 

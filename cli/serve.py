@@ -97,11 +97,11 @@ def run_gateway(
     keys: Keys,
     origins: Sequence[str],
     opening: dict[str, Any],
-    ready: Callable[[str], None] | None = None,
+    ready: Callable[[str, Models], None] | None = None,
 ) -> None:
     """Serve ``names``, or all that the swarm has, until SIGINT or SIGTERM; ``opening`` is for open_batch().
 
-    ``ready`` is called with the URL once it answers; None: print it.
+    ``ready`` is called with the URL and the models once it answers; None: print them.
     """
     import trio
 
@@ -111,8 +111,10 @@ def run_gateway(
         trio.run(partial(_serve, listener, names, peers, keys, origins, opening, ready or _announce))
 
 
-def _announce(url: str) -> None:
+def _announce(url: str, models: Models) -> None:
     print(f"ready at {url}/v1", flush=True)
+    absent = models.absent()
+    print(absent or f"a page at {url}; models: {', '.join(models.names())}", flush=True)
 
 
 def _keys(file: Path | None) -> Keys:
@@ -129,7 +131,7 @@ async def _serve(
     keys: Keys,
     origins: Sequence[str],
     opening: dict[str, Any],
-    ready: Callable[[str], None],
+    ready: Callable[[str, Models], None],
 ) -> None:
     import trio
 
@@ -150,7 +152,7 @@ async def _serve(
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(serve, app, listener)
-        ready(url)
+        ready(url, models)
 
 
 @asynccontextmanager

@@ -69,7 +69,7 @@ def application(
 
     async def refused_by_router(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what there is"
+        message = f"{request.method} {request.url.path}: {error.detail}; {_advice(request.url.path)}"
         problem = Problem(error.status_code, message, "invalid_request_error")
         response = bodies.respond(request, Refused(problem))
         response.headers.update(error.headers or {})
@@ -106,3 +106,12 @@ def application(
             Exception: failed,
         },
     )
+
+
+def _advice(path: str) -> str:
+    """What whoever asks for a path that there is not may have meant."""
+    if path.startswith("/v1/v1/"):
+        return "the base URL of this client is without /v1"
+    if path.startswith(("/chat/", "/completions", "/responses", "/models")):
+        return "the base URL of this client ends in /v1"
+    return "see /docs for what there is"

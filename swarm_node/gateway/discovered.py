@@ -83,6 +83,18 @@ class DiscoveredModels:
         loaded = [place.name for place in self._places.values() if place.served is not None]
         return list(dict.fromkeys([*loaded, *(model.card.name for model in self._askable())]))
 
+    def absent(self) -> str | None:
+        """One line on why there are none that can be asked for; None if there are."""
+        if self.names():
+            return None
+        for model in self._present:
+            if model.covered and all(card.revision is None for card in model.cards):
+                return (
+                    f"the swarm's model {model.card.name} is from a directory of its nodes, not from the Hub; "
+                    "serve it with --model DIRECTORY"
+                )
+        return "no model of the swarm has all its blocks served; each can be asked here from the moment that it has"
+
     async def served(self, name: str) -> Served:
         """The model of this name; of several, the first whose files are what its nodes say.
 

@@ -47,7 +47,8 @@ class HostCheck:
             headers = Headers(scope=scope)
             host, origin = headers.get("host", ""), headers.get("origin")
             if _name(host) not in self._allowed:
-                message = f"this gateway is not called '{_name(host)}'; use http://127.0.0.1, or start it with keys"
+                here = f"http://127.0.0.1:{scope['server'][1]}"
+                message = f"this gateway is not called '{_name(host)}'; use {here}, or start it with keys"
                 await self._refuse(message, scope, receive, send)
                 return
             if origin is not None and not self._welcome(origin, host):

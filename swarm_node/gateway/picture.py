@@ -47,7 +47,8 @@ def join_command(card: Card, snapshot: Snapshot) -> str | None:
     )
     if not ranked:
         return None
-    words = ["swarm", "node", "--model", card.name]
+    # What is in a directory others have, if at all, in one of that name.
+    words = ["swarm", "node", "--model", card.name if card.revision is not None else f"./{card.name}"]
     for reach, _, node in ranked[:JOIN_PEERS]:
         address = next(address for address in node.addresses if furthest_reach([address]) == reach)
         words += ["--initial-peers", address]

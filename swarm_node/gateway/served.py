@@ -60,6 +60,9 @@ class Models(Protocol):
     def names(self) -> Sequence[str]:
         """What ``/v1/models`` lists, those that still have to be loaded among them."""
 
+    def absent(self) -> str | None:
+        """One line on why there are none; None if there are."""
+
     async def served(self, name: str) -> Served:
         """Ready to answer; loaded first if need be. Raises Refused (404) for a name that is not served."""
 
@@ -72,6 +75,9 @@ class OpenModels:
 
     def names(self) -> Sequence[str]:
         return list(self._models)
+
+    def absent(self) -> str | None:
+        return None
 
     async def served(self, name: str) -> Served:
         try:

@@ -42,9 +42,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 async def serve_metrics(standing: Callable[[], Standing], at: socket.socket) -> None:
-    """Answer ``GET /metrics`` with what ``standing`` says at that moment, until cancelled."""
+    """Answer ``GET /metrics`` with what ``standing`` says at that moment, until cancelled; it takes ``at`` over."""
     config = Config()
-    config.bind = [f"fd://{at.fileno()}"]
+    config.bind = [f"fd://{at.detach()}"]
     config.accesslog = None
     config.errorlog = log
     registry = registry_of(standing)

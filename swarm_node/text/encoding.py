@@ -18,7 +18,7 @@ def encoded(tokenizer: PreTrainedTokenizerBase, text: str, context: int | None, 
     """
     if context is not None and len(text) > context * longest_token(tokenizer) * CHARACTERS_LOST:
         raise ContextTooLong(
-            f"the prompt has {len(text)} characters, which cannot be the {context} tokens of the model's context; "
+            f"the prompt has {len(text)} characters, far more than the {context} tokens of the model's context hold; "
             "shorten it"
         )
     ids: list[int] = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]

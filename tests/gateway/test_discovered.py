@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -92,6 +93,23 @@ def test_it_lists_what_can_be_used_and_got() -> None:
         assert models.names() == ["whole"]
 
     with_models(Swarm([model("whole"), model("half", end=2), model("of-a-folder", on_hub=False)]), act)
+
+
+@pytest.mark.parametrize(
+    ("present", "says"),
+    [
+        ([model("whole")], None),
+        ([model("of-a-folder", on_hub=False)], "of-a-folder is from a directory.*--model DIRECTORY"),
+        ([model("half", end=2)], "has all its blocks served"),
+        ([], "has all its blocks served"),
+    ],
+)
+def test_it_says_why_nothing_can_be_asked_for(present: list[PresentModel], says: str | None) -> None:
+    async def act(models: DiscoveredModels) -> None:
+        absent = models.absent()
+        assert absent is None if says is None else re.search(says, str(absent))
+
+    with_models(Swarm(present), act)
 
 
 def test_a_model_is_loaded_when_it_is_first_asked_for_and_once() -> None:

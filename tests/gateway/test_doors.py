@@ -142,6 +142,13 @@ def test_a_body_that_cannot_be_is_told_so_in_one_line(body: bytes, status: int, 
     assert "\n" not in reply.error["message"] and len(reply.error["message"]) < 300
 
 
+@pytest.mark.parametrize(
+    ("path", "says"), [("/v1/v1/messages", "without /v1"), ("/chat/completions", "ends in /v1"), ("/x", "see /docs")]
+)
+def test_a_base_url_that_is_not_the_clients_own_is_told(path: str, says: str) -> None:
+    assert says in ask(path, method="POST").error["message"]
+
+
 def test_a_method_that_a_path_does_not_know_is_told_those_that_it_does() -> None:
     refused = ask("/v1/models", method="POST")
     assert refused.status == 405 and "GET" in refused.headers["allow"]

@@ -84,9 +84,14 @@ def test_a_file_holds_one_key_a_line_or_tables(tmp_path: Path) -> None:
     assert [(record.name, record.tokens_per_minute) for record in read_keys(tables)] == [("alice", None), ("", 5)]
 
 
-def test_the_example_in_the_documentation_can_be_read() -> None:
+def test_the_example_in_the_documentation_can_be_used_with_keys_of_one_s_own_only(tmp_path: Path) -> None:
     example = Path(swarm_node.__file__).parent.parent / "docs" / "operating" / "keys.toml"
-    assert [record.name for record in read_keys(example)] == ["Alice", "Bob's editor"]
+    with pytest.raises(UsageError):
+        read_keys(example)
+    own = tmp_path / "keys.toml"
+    text = example.read_text().replace("put a long random string here", "alices-key")
+    own.write_text(text.replace("and another one here", "bobs-own-key"))
+    assert [record.name for record in read_keys(own)] == ["Alice", "Bob's editor"]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,13 @@ def test_the_command_to_join_names_nodes_that_others_can_call() -> None:
     assert command == f"swarm node --model people/model --initial-peers {PUBLIC} --initial-peers {LOCAL}"
 
 
+def test_a_model_from_a_directory_is_one_to_the_command_too() -> None:
+    card = Card("model", None, "f" * 32, 6, 64, 2048, "llama", "float32", 0)
+    command = join_command(card, swarm(node("alice", 0, 6, addresses=(PUBLIC,))))
+    assert command == f"swarm node --model ./model --initial-peers {PUBLIC}"
+
+
 def test_a_name_that_is_a_command_of_a_shell_is_quoted() -> None:
     card = Card("$(reboot); 'x'", None, "f" * 32, 6, 64, 2048, "llama", "float32", 0)
     command = join_command(card, swarm(node("alice", 0, 6, addresses=(PUBLIC,))))
-    assert command is not None and shlex.split(command)[3] == "$(reboot); 'x'"
+    assert command is not None and shlex.split(command)[3] == "./$(reboot); 'x'"
