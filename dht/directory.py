@@ -30,6 +30,7 @@ class Directory:
         self.model = model
         self._board = board
         self._meet = meet
+        self._warned = False
 
     async def announce(self, view: NodeView, expires_in: float) -> None:
         """Publish this node as ``view``, for ``expires_in`` seconds or until the next announcement or withdrawal.
@@ -51,8 +52,11 @@ class Directory:
     async def snapshot(self) -> Snapshot:
         """All nodes of the model that are not OFFLINE. Raises NetworkError if the swarm cannot be asked."""
         taken_at = time.time()
-        views = (_read(peer_id, entry) for peer_id, entry in sorted((await self._board.read()).items()))
+        views = [_read(peer_id, entry) for peer_id, entry in sorted((await self._board.read()).items())]
         nodes = tuple(view for view in views if view is not None and view.state is not NodeState.OFFLINE)
+        if views and not any(views) and not self._warned:
+            self._warned = True
+            log.warning("%d nodes have records that cannot be read here; is one side an older version?", len(views))
         self._meet(nodes)
         return Snapshot(self.model, nodes, taken_at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import cast
 
 import msgpack
 import pytest
@@ -14,7 +15,8 @@ from hivemind.dht.validation import DHTRecord
 from hivemind.p2p import PeerID
 
 from dht import Directory, Identity, NodeRecord, Peer
-from dht.board import shard_key, shard_of
+from dht.board import Board, shard_key, shard_of
+from dht.entry import Entry
 from dht.table import Table
 from dht.table.signed_records import SignedRecords
 from routing import NodeState, Span
@@ -177,3 +179,22 @@ async def test_a_bad_record_hides_nobody_else(tmp_path: Path, caplog: pytest.Log
         assert await store_raw(mallory, alice, mallory.peer_id, b"\xff garbage", key)
         assert (await directory.snapshot()).nodes == (view_of(alice),)
         assert left_out(caplog) == [mallory.peer_id]
+
+
+class _OldBoard:
+    """A board on which all records are of another version."""
+
+    peer_id = "nobody"
+
+    async def read(self) -> dict[str, Entry]:
+        return {"alice": Entry(msgpack.packb([2, "old"]), 2**40)}
+
+
+@in_trio(5)
+async def test_who_can_read_no_record_at_all_is_told_that_versions_may_differ(caplog: pytest.LogCaptureFixture) -> None:
+    directory = Directory(cast(Board, _OldBoard()), "a" * 32)
+    for _look in range(2):
+        assert not (await directory.snapshot()).nodes
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "1 nodes have records that cannot be read here; is one side an older version?"
+    ]
