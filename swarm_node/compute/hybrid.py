@@ -65,6 +65,12 @@ class HybridCache(RectangleCache):
         self._made[(layer_idx, "recurrent", state_idx)] = recurrent_states
         return recurrent_states
 
+    def get_linear_cache(self, layer_idx: int) -> torch.Tensor | None:
+        return self._stacked((layer_idx, "recurrent", 0))
+
+    def set_linear_cache(self, layer_idx: int, linear_cache: torch.Tensor) -> None:
+        self._made[(layer_idx, "recurrent", 0)] = linear_cache
+
     def _stacked(self, name: StateName) -> torch.Tensor | None:
         """The rows' states, zeros where a session begins; None if all do."""
         if name not in self._given:

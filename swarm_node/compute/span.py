@@ -22,7 +22,16 @@ from swarm_node.compute.hybrid import HybridCache
 from swarm_node.compute.lean import LEAN_MODELS, LeanBlock, turns
 from swarm_node.compute.rectangle import RectangleCache
 from swarm_node.compute.states import SessionStates
-from swarm_node.model import BlockShapes, LayerList, Skip, VariableRope, as_block_output, hidden_argument, quiet
+from swarm_node.model import (
+    BlockShapes,
+    LayerList,
+    Skip,
+    VariableRope,
+    as_block_output,
+    cache_class,
+    hidden_argument,
+    quiet,
+)
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +91,7 @@ class BlockSpan:
         """Whether blocks that keep states go on from them only so: transformers' code of some looks at no state in a
         step of several tokens."""
         self._attends = any(shapes.token_elements)
+        self._hybrid_cache = cache_class(model.config, HybridCache)
         self._graphs = None
         if self.device.type == "cuda" and not self._ropes[0].varies:
             self._graphs = DecodeGraphs(self.reaches, shapes.token_elements, dtype, self.device)
@@ -248,10 +258,10 @@ class BlockSpan:
     ) -> tuple[HybridCache, torch.Tensor]:
         """``hidden``, [rows, tokens, width], through blocks that keep states."""
         if not self.token_by_token or not any(cache.written for cache in caches):
-            cache = HybridCache(caches, hidden.shape[1])
+            cache = self._hybrid_cache(caches, hidden.shape[1])
             return cache, self._rectangle(cache, hidden, span)
         first, *others = hidden.split(1, dim=1)
-        cache = HybridCache(caches, 1)
+        cache = self._hybrid_cache(caches, 1)
         outputs = [self._rectangle(cache, first, span)]
         for token in others:
             cache.go_on(1)

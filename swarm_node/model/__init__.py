@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swarm_node.model.outline import read_outline
 
 if TYPE_CHECKING:
+    from swarm_node.model.architecture import cache_class
     from swarm_node.model.fast_linear import make_fast
     from swarm_node.model.footprint import BlockShapes, Footprint
     from swarm_node.model.linear_layers import bias_of, exchange, weight_of
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from swarm_node.model.quiet import quiet
     from swarm_node.model.rope import VariableRope, longest_alike
     from swarm_node.model.source import ModelSource, read_costs
-    from swarm_node.model.surgery import LayerList, Skip, as_block_output, hidden_argument, keep_span
+    from swarm_node.model.surgery import LayerList, Skip, accepted, as_block_output, hidden_argument, keep_span
 
 __all__ = [
-    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope",
-    "as_block_output", "bias_of", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
-    "longest_alike", "make_fast", "open_present", "quiet", "read_costs", "read_outline",
-    "remote_blocks", "weight_of",
+    "NF4_VALUES", "BlockShapes", "Footprint", "LayerList", "ModelSource", "Quant", "Skip", "VariableRope", "accepted",
+    "as_block_output", "bias_of", "cache_class", "exchange", "hidden_argument", "keep_span", "load_ends", "load_pruned",
+    "longest_alike", "make_fast", "open_present", "quiet", "read_costs", "read_outline", "remote_blocks", "weight_of",
 ]  # fmt: skip
 
 _LARGE = (

@@ -12,7 +12,8 @@ import platformdirs
 from pydantic import TypeAdapter, ValidationError
 from transformers import PreTrainedConfig
 
-from swarm_node.model.footprint import BlockShapes, probe
+from swarm_node.model.footprint import BlockShapes
+from swarm_node.model.probe import probe
 
 log = logging.getLogger(__name__)
 

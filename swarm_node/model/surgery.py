@@ -27,26 +27,32 @@ class LayerList:
         """Raises ModelUnsupported if no module list is as long as the config says."""
         count = model.config.get_text_config().num_hidden_layers
         # The decoder's own lookup comes first, but it names the wrong module for some (llama4), so look everywhere.
-        for module in (model.get_decoder(), *model.modules()):
+        try:
+            first = [model.get_decoder()]
+        except AttributeError:  # it looks into a part that was dropped
+            first = []
+        for module in (*first, *model.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.ModuleList) and len(child) == count:
                     return cls(module, name)
         raise ModelUnsupported(f"model type {model.config.model_type} has no list of blocks; choose another model")
 
-    def _modules(self) -> Any:
+    @property
+    def blocks(self) -> Any:
+        """The list itself."""
         return getattr(self.owner, self.name)
 
     def __len__(self) -> int:
-        return len(self._modules())
+        return len(self.blocks)
 
     def __getitem__(self, index: int) -> Any:
-        return self._modules()[index]
+        return self.blocks[index]
 
     def __setitem__(self, index: int, block: nn.Module) -> None:
-        self._modules()[index] = block
+        self.blocks[index] = block
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._modules())
+        return iter(self.blocks)
 
 
 class StandIn(nn.Module):
@@ -54,7 +60,7 @@ class StandIn(nn.Module):
 
     def __init__(self, output_length: int, block: nn.Module) -> None:
         super().__init__()
-        for name, value in vars(block).items():
+        for name, value in {**vars(type(block)), **vars(block)}.items():
             if not name.startswith("_") and isinstance(value, (str, int)):
                 setattr(self, name, value)
         self.output_length = output_length
@@ -95,7 +101,8 @@ class Neutral(nn.Module):
             self.weight = torch.empty(0, dtype=weight.dtype, device="cpu")
             """Some models look up of what type theirs is."""
 
-    def forward(self, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        value: torch.Tensor = args[0] if args else next(one for one in kwargs.values() if one is not None)
         return torch.zeros((), device=value.device) if self.adds else value
 
 
@@ -115,14 +122,19 @@ def keep_text(model: Any) -> tuple[str, ...]:
 
     Returns the names of what was dropped. To be called while the model is being made, before it has weights.
     """
-    owner, head = LayerList.find(model).owner, model.get_output_embeddings()
-    way = [module for module in model.modules() if any(part is owner for part in module.modules())]
+    owner = LayerList.find(model).owner
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    way = _way_to(owner, model)
     dropped = []
     for module in way:
         if module is owner:
             continue
         for name, child in list(module.named_children()):
-            own = any(child is one for one in way) or child is head or "head" in name
+            own = (
+                "head" in name
+                or any(child is one for one in way)
+                or any(part is end for part in child.modules() for end in ends)
+            )
             if not own and next(child.parameters(), None) is not None:
                 setattr(module, name, Neutral(child))
                 dropped.append(name)
@@ -136,15 +148,20 @@ def keep_span(model: Any, span: Span, output_length: int) -> None:
     for index in range(len(layers)):
         if index not in span:
             layers[index] = Skip(output_length, layers[index])
-    kept = (layers.owner, model.base_model)
-    for module in {id(holder): holder for holder in (model, *kept)}.values():
+    way = _way_to(layers.owner, model)
+    for module in way:
         for name, child in list(module.named_children()):
             has_weights = next(child.parameters(), None) is not None
-            if name != layers.name and has_weights and not any(child is holder for holder in kept):
+            if has_weights and child is not layers.blocks and not any(child is one for one in way):
                 setattr(module, name, Neutral(child))
     # Tied weights are ends of the model; with both ends gone, transformers would look for them in vain.
     model.all_tied_weights_keys = {}
     model._tied_weights_keys = {}
+
+
+def _way_to(owner: nn.Module, model: nn.Module) -> list[nn.Module]:
+    """``model``, ``owner`` and what is between them."""
+    return [module for module in model.modules() if any(part is owner for part in module.modules())]
 
 
 def keep_ends(model: Any, output_length: int) -> None:
@@ -159,7 +176,7 @@ def keep_ends(model: Any, output_length: int) -> None:
 def hosted_blocks_only(model: Any) -> Iterator[None]:
     """Inside, the model's list has no blocks but those that are here: some code (falcon_h1's) looks into all of it."""
     layers = LayerList.find(model)
-    every = getattr(layers.owner, layers.name)
+    every = layers.blocks
     hosted = nn.ModuleList(block for block in every if not isinstance(block, StandIn))
     setattr(layers.owner, layers.name, hosted)
     try:

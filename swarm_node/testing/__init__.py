@@ -21,6 +21,20 @@ For real node processes, which transformers' ``generate`` can use, see LocalSwar
 
 from __future__ import annotations
 
+from swarm_node.testing.chain import LocalChain, Talk, prompt, three_spans
 from swarm_node.testing.network import LocalNetwork, LocalNode, LocalPeer, ask, hear, in_swarm, run_step, say
 
-__all__ = ["LocalNetwork", "LocalNode", "LocalPeer", "ask", "hear", "in_swarm", "run_step", "say"]
+__all__ = [
+    "LocalChain",
+    "LocalNetwork",
+    "LocalNode",
+    "LocalPeer",
+    "Talk",
+    "ask",
+    "hear",
+    "in_swarm",
+    "prompt",
+    "run_step",
+    "say",
+    "three_spans",
+]

@@ -10,7 +10,7 @@ import torch
 from transformers import MistralConfig
 
 from cli.imports import deferred_import
-from swarm_node.model.footprint import probe
+from swarm_node.model.probe import probe
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ from cli.imports import lean_imports
 with lean_imports():
     import torch
     from transformers import MistralConfig
-    from swarm_node.model.footprint import probe
+    from swarm_node.model.probe import probe
 assert "torch._meta_registrations" not in sys.modules
 sizes = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=64)
 print(probe(MistralConfig(**sizes, intermediate_size=64)))

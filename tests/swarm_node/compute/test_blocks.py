@@ -22,8 +22,9 @@ from swarm_node.model.fast_linear import PackedLinear
 from swarm_node.model.loading import load_ends, remote_blocks
 from swarm_node.model.quant import Quant
 from swarm_node.model.source import ModelSource
+from swarm_node.testing import prompt
 from tests.models import make_model
-from tests.swarm_node.local_chain import prompt, transformers_says
+from tests.swarm_node.yardstick import transformers_says
 
 
 @pytest.fixture(autouse=True)

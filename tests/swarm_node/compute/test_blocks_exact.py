@@ -9,8 +9,9 @@ import torch
 
 from swarm_node.compute.lean import LEAN_MODELS
 from swarm_node.compute.span import CachePath
+from swarm_node.testing import LocalChain, prompt
 from tests.models import ALSO, EXACT, INDEXED, WRAPPERS, make_model
-from tests.swarm_node.local_chain import LocalChain, prompt, transformers_says
+from tests.swarm_node.yardstick import transformers_says
 
 NEW_TOKENS = 12
 PROMPTS = (1, 7, 40)

@@ -9,8 +9,9 @@ import torch
 
 from swarm_node.compute.cache import Row
 from swarm_node.compute.settings import REPLAYED_TOKENS
+from swarm_node.testing import LocalChain, Talk, prompt
 from tests.models import HYBRID, make_model
-from tests.swarm_node.local_chain import LocalChain, Talk, prompt, transformers_says
+from tests.swarm_node.yardstick import transformers_says
 
 NEW_TOKENS = 12
 PROMPTS = (1, 7, 40)

@@ -17,8 +17,8 @@ from swarm_node.compute.span import BlockSpan
 from swarm_node.engine.engine import Engine, open_engine
 from swarm_node.engine.speed import measure
 from swarm_node.model.loading import remote_blocks
+from swarm_node.testing import LocalChain, prompt
 from tests.models import make_model
-from tests.swarm_node.local_chain import LocalChain, prompt, transformers_says
 from tests.swarm_node.watched import (
     ALL,
     WIDTH,
@@ -31,6 +31,7 @@ from tests.swarm_node.watched import (
     run,
     until_waiting,
 )
+from tests.swarm_node.yardstick import transformers_says
 
 
 def test_steps_compute_what_the_blocks_compute(watched: Watched, blocks: BlockSpan) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from swarm_node.model import known_shapes
-from swarm_node.model.footprint import probe
 from swarm_node.model.known_shapes import shapes_of
+from swarm_node.model.probe import probe
 from tests.models import make_config
 
 

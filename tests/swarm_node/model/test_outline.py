@@ -13,8 +13,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from routing.errors import ModelNotFound
 from swarm_node.model.directory import LocalFiles
-from swarm_node.model.footprint import probe
 from swarm_node.model.outline import _plain_config, read_outline
+from swarm_node.model.probe import probe
 from swarm_node.model.source import ModelSource, context_length
 from tests.models import ALSO, EXACT, make_config, make_model
 

@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported, NotADecoder, UsageError
 from routing.span import Span
-from swarm_node.model.footprint import Footprint, probe
+from swarm_node.model.footprint import Footprint
+from swarm_node.model.probe import probe
 from swarm_node.model.source import ModelSource
 from swarm_node.wire import DtypeLike
 from tests.models import ALSO, CONTEXT, EXACT, NOT_SPLIT, WRAPPERS, make_config, make_model

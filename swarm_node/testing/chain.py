@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from routing.span import Span
-from swarm_node.compute.cache import Row, SequenceCache
-from swarm_node.compute.loading import load_span
-from swarm_node.compute.span import BlockSpan, CachePath
-from swarm_node.model.loading import load_ends, remote_blocks
-from swarm_node.model.source import ModelSource
-from swarm_node.model.surgery import accepted
-from tests.models import VOCABULARY
+from swarm_node.compute import BlockSpan, CachePath, Row, SequenceCache, load_span
+from swarm_node.model import ModelSource, accepted, load_ends, remote_blocks
 
 
-def prompt(length: int) -> list[int]:
+def prompt(length: int, vocabulary: int = 128) -> list[int]:
     """Seeded random token ids."""
-    return torch.randint(0, VOCABULARY, (length,), generator=torch.Generator().manual_seed(length)).tolist()
+    return torch.randint(0, vocabulary, (length,), generator=torch.Generator().manual_seed(length)).tolist()
 
 
 def three_spans(blocks: int) -> list[Span]:
@@ -61,7 +54,8 @@ class LocalChain:
     @torch.inference_mode()
     def feed(self, shares: Sequence[tuple[Talk, int]]) -> list[torch.Tensor]:
         """Run so many tokens of each talk in one flattened batch; returns the logits after each one's last token."""
-        ids, positions = [], []
+        ids: list[int] = []
+        positions: list[int] = []
         for talk, tokens in shares:
             ids += talk.tokens[talk.seen : talk.seen + tokens]
             positions += range(talk.seen, talk.seen + tokens)
@@ -89,25 +83,3 @@ class LocalChain:
                 if talk.seen == len(talk.tokens):
                     talk.tokens.append(int(logits.argmax()))
                     talk.logits.append(logits)
-
-
-def transformers_says(
-    directory: Path, prompts: Sequence[list[int]], new_tokens: int
-) -> list[tuple[list[int], torch.Tensor]]:
-    """For each prompt, the tokens that transformers' greedy generate() makes of it, and the logits of the new ones."""
-    also_sees = "vision_config" in json.loads((directory / "config.json").read_text())
-    auto = AutoModelForImageTextToText if also_sees else AutoModelForCausalLM
-    model = auto.from_pretrained(directory, dtype=torch.float32)
-    results = []
-    for tokens in prompts:
-        made = model.generate(
-            torch.tensor([tokens]),
-            attention_mask=torch.ones(1, len(tokens), dtype=torch.long),  # else it takes token 0 for padding
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            pad_token_id=0,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-        results.append((made.sequences[0].tolist(), torch.cat(made.logits)))
-    return results
