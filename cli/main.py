@@ -13,6 +13,7 @@ try:
     from typer.core import TyperGroup
 
     from cli.chat import chat
+    from cli.check import check
     from cli.demo import demo
     from cli.doctor import doctor
     from cli.generate import generate
@@ -73,7 +74,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (node, generate, chat, serve, status, plan, simulate, demo, doctor):
+for command in (node, generate, chat, serve, status, plan, simulate, demo, doctor, check):
     app.command()(command)
 
 
