@@ -209,12 +209,29 @@ HYBRID: dict[str, dict[str, Any]] = {
 }
 """Architectures whose blocks keep states of a session beside keys and values, or instead of them."""
 
-_INDEX: dict[str, Any] = {"index_head_dim": 16, "index_n_heads": 4, "index_topk": 8}
+# With few heads many keys have the same score, none at all, and which of them are looked at is anybody's choice.
+_INDEX: dict[str, Any] = {"index_head_dim": 16, "index_n_heads": 32, "index_topk": 8}
 INDEXED: dict[str, dict[str, Any]] = {
     "deepseek_v32": {**_MLA, **_INDEX},
     "glm_moe_dsa": {**_MLA, **_INDEX},
+    "glm_moe_dsa_shared": {
+        "model_type": "glm_moe_dsa",
+        **_MLA,
+        **_INDEX,
+        "num_hidden_layers": 6,
+        "indexer_types": ["full", "shared"] * 3,
+    },
+    "hy_v4": {
+        **_MLA,
+        **_INDEX,
+        "num_hidden_layers": 6,
+        "indexer_types": ["full", "full", "shared"] * 2,
+        "num_experts": 4,
+        "hc_mult": 2,
+        "shared_experts_intermediate_size": 32,
+    },
 }
-"""Architectures whose blocks choose which keys they look at by an index of them."""
+"""Architectures whose layers choose which keys they look at by an index of them, or by that of the layer before."""
 
 _TOWER: dict[str, Any] = {
     "hidden_size": 32,

@@ -62,7 +62,7 @@ def tried(kind: str) -> Trial:
             return trial
     trial.path = "/".join(sorted({str(span.path) for span in chain.spans}))
     shapes = chain.spans[0].shapes
-    trial.blocks, trial.keeps_states = len(shapes.parameters), shapes.keeps_states
+    trial.blocks, trial.keeps_states = shapes.blocks, shapes.keeps_states
     try:
         trial.said = _differences(chain, model, expected)
     except Exception as error:  # noqa: BLE001 - as above

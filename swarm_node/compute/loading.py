@@ -33,9 +33,9 @@ def load_span(
     """
     if span.end > source.blocks:
         raise UsageError(f"blocks {span} are not in {source.name}, which has blocks 0:{source.blocks}")
-    length = source.shapes.output_length
+    length, layers = source.shapes.output_length, source.shapes.layers(span)
     with freed_memory_returned():
-        model = load_pruned(source, span, dtype, lambda made: keep_span(made, span, length))
+        model = load_pruned(source, span, dtype, lambda made: keep_span(made, layers, length))
         quantise(model, quant, device)  # before a GPU gets them all, which may have no room for the plain weights
         loaded = BlockSpan(model.to(device), span, source.shapes, dtype)
         make_fast(model)

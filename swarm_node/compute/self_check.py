@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -66,7 +67,8 @@ def _is_right(loaded: BlockSpan, block: int, expected: torch.Tensor) -> bool:
         # An architecture may hand our attention anything; whatever goes wrong there, the other path is right.
         log.info("block %d fails on the %s path", block, path, exc_info=True)
         return False
-    if elements != {block: loaded.shapes.token_elements[block]}:
+    layers = loaded.shapes.layers(Span(block, block + 1))
+    if elements != {layer: loaded.shapes.token_elements[layer] for layer in layers.blocks()}:
         log.info("block %d caches %s per token on the %s path", block, elements or "nothing", path)
         return False
     difference = _difference(output, expected)
@@ -78,8 +80,13 @@ def _is_right(loaded: BlockSpan, block: int, expected: torch.Tensor) -> bool:
 
 def _one_of_each_kind(loaded: BlockSpan) -> list[int]:
     shapes = loaded.shapes
+
+    def kind(block: int) -> tuple[Any, ...]:
+        layers = shapes.layers(Span(block, block + 1)).blocks()
+        return tuple((loaded.reaches[layer], *cached[layer]) for layer in layers)
+
     cached = list(zip(shapes.parameters, shapes.token_elements, shapes.state_elements, strict=True))
-    kinds = {(loaded.reaches[block], *cached[block]): block for block in loaded.span.blocks()}
+    kinds = {kind(block): block for block in loaded.span.blocks()}
     return sorted(kinds.values())
 
 

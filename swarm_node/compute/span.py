@@ -80,9 +80,9 @@ class BlockSpan:
         """Each hosted block's own forward."""
         self._lean: dict[int, LeanBlock] = {}
         """Each hosted block on the lean path."""
-        for index in span.blocks():
+        for index in shapes.layers(span).blocks():
             self._host(index, self._layers[index].forward)
-        first: Any = self._layers[span.start]
+        first: Any = self._layers[shapes.layers(span).start]
         self.dtype = dtype
         self.device: torch.device = next(chain(first.parameters(), first.buffers())).device
         self.path = CachePath.RECTANGLE
@@ -106,7 +106,7 @@ class BlockSpan:
             if config.model_type not in LEAN_MODELS:
                 return False
             try:
-                lean = {index: LeanBlock(self._layers[index]) for index in self.span.blocks()}
+                lean = {index: LeanBlock(self._layers[index]) for index in self.shapes.layers(self.span).blocks()}
             except AttributeError:  # a transformers that names their parts otherwise
                 log.warning("blocks of %s are not what they were; they run slower", config.model_type, exc_info=True)
                 return False
@@ -124,8 +124,9 @@ class BlockSpan:
         """Drop the weights of all blocks but those of ``span``, which must be hosted here."""
         if not self.span.covers(span):
             raise ValueError(f"blocks {span} are not among the hosted {self.span}")
-        for index in self.span.blocks():
-            if index not in span:
+        kept = self.shapes.layers(span)
+        for index in self.shapes.layers(self.span).blocks():
+            if index not in kept:
                 del self._plain[index]
                 self._lean.pop(index, None)
                 # The forward we gave it holds the block that holds it: a ring that would keep its weights for a while.
@@ -140,7 +141,7 @@ class BlockSpan:
             raise ValueError(f"blocks {other.span} do not continue {self.span}")
         if not other.take(self.path):
             raise ValueError(f"blocks {other.span} cannot run by the {self.path} path")
-        for index in other.span.blocks():
+        for index in self.shapes.layers(other.span).blocks():
             self._layers[index] = other._layers[index]
             self._host(index, other._plain[index])
         self._lean |= other._lean
@@ -153,7 +154,8 @@ class BlockSpan:
         if self.shapes.keeps_states:
             return SequenceCache(max_tokens, reusable=False, states=SessionStates())
         rope = self._ropes[0]
-        return SequenceCache(max_tokens, reusable=rope.group(max_tokens) == rope.group(1))
+        alike = rope.group(max_tokens) == rope.group(1)
+        return SequenceCache(max_tokens, reusable=alike and not self.shapes.grouped)
 
     def session_tokens(self, max_tokens: int, span: Span) -> int:
         """Block-tokens that a session of at most ``max_tokens`` tokens takes in the blocks of ``span``."""
@@ -175,6 +177,7 @@ class BlockSpan:
         if len({id(row.cache) for row in rows}) != len(rows):
             raise ValueError("a session may have one row in a step")
         hidden = hidden.to(device=self.device, dtype=self.dtype)
+        span = self.shapes.layers(span)  # and so in all that follows
         groups = self._groups(rows, span)
         # Kernels in Triton, and recordings, go to the thread's current GPU, wherever their tensors are.
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
@@ -292,9 +295,10 @@ class BlockSpan:
         return self._forward(span, hidden, position_ids=positions, use_cache=False)
 
     def _forward(self, span: Span, hidden: torch.Tensor, **arguments: Any) -> torch.Tensor:
-        self._visit = visit = _Visit(span, hidden)
+        streams = self.shapes.streams
+        self._visit = visit = _Visit(span, hidden if streams == 1 else hidden.unflatten(-1, (streams, -1)))
         # What comes before the blocks may change its input in place (CTRL scales it), so it gets one of its own.
-        before = torch.zeros_like(hidden)
+        before = torch.zeros_like(hidden[..., : hidden.shape[-1] // streams])
         try:
             self._layers.owner(
                 inputs_embeds=before, **{name: value for name, value in arguments.items() if name in self._accepts}
@@ -303,7 +307,7 @@ class BlockSpan:
             self._visit = None
         if visit.output is None:
             raise RuntimeError(f"block {span.end - 1} was not run by its model")
-        return visit.output
+        return visit.output if streams == 1 else visit.output.flatten(-2)
 
     def _host(self, index: int, forward: Callable[..., Any]) -> None:
         self._plain[index] = forward

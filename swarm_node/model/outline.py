@@ -14,6 +14,9 @@ from swarm_node.model.naming import public_name
 from swarm_node.model.settings import HUB_READERS, OUTLINE_BYTES
 from swarm_node.model.shards import read_shard, shard_files
 
+_TOLD_BY_TRANSFORMERS = {"auto_map", "quantization_config", "text_config", "indexer_types", "index_topk", "hc_mult"}
+"""Of configs whose numbers are not all that there is to say of blocks."""
+
 
 def read_outline(name_or_path: str) -> Card | None:
     """What ModelSource.card would be; None of a model that is not here, or that takes transformers to know.
@@ -50,7 +53,7 @@ def _plain_config(files: LocalFiles) -> dict[str, Any] | None:
         values = json.loads(files.path(CONFIG).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or values.keys() & {"auto_map", "quantization_config", "text_config"}:
+    if not isinstance(values, dict) or values.keys() & _TOLD_BY_TRANSFORMERS:
         return None
     texts = (values.get("model_type"), values.get("dtype") or values.get("torch_dtype") or "float32")
     if not all(isinstance(text, str) for text in texts):

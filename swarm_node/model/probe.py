@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache
 
 from routing.errors import ModelError, ModelUnsupported, NotADecoder
 from swarm_node.model.architecture import cache_class, class_of, no_decoder, pruned
-from swarm_node.model.footprint import BlockShapes
+from swarm_node.model.footprint import BlockShapes, even_starts
 from swarm_node.model.linear_layers import linear_layers, weight_of
 from swarm_node.model.quiet import quiet
 from swarm_node.model.surgery import LayerList, accepted, keep_text
@@ -144,13 +144,16 @@ class _Recorder:
     def __init__(self, kind: str, cache: _RecordingCache) -> None:
         self._kind = kind
         self.width = 0
+        self.streams = 1
         self.output_length = 0
         self._cache = cache
 
     def wrap(self, index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             hidden = args[0] if args else kwargs["hidden_states"]
-            self.width = int(hidden.shape[-1])
+            self.width, self.streams = math.prod(hidden.shape[2:]), math.prod(hidden.shape[2:-1])
+            if hidden.shape[:2] != (1, PROBE_TOKENS):
+                raise ModelUnsupported(_refused(self._kind, "its blocks hand on more than hidden states"))
             if any(_is_by_token(value, hidden) for value in (*args[1:], *kwargs.values())):
                 raise ModelUnsupported(_refused(self._kind, "its blocks hand on more than hidden states"))
             try:
@@ -191,7 +194,9 @@ def _probe(config: PreTrainedConfig) -> BlockShapes:
         list_name=layers.name,
         beside=tuple(sorted(set(beside))),
         hidden_size=recorder.width,
+        streams=recorder.streams,
         output_length=recorder.output_length,
+        starts=even_starts(_legal_cuts(config, len(layers)), len(layers)),
         parameters=tuple(sum(weight.numel() for weight in block.parameters()) for block in layers),
         linear_parameters=tuple(sum(weight_of(layer).numel() for layer in linear_layers(block)) for block in layers),
         linear_outputs=tuple(sum(len(weight_of(layer)) for layer in linear_layers(block)) for block in layers),
@@ -221,6 +226,13 @@ def _refuse_by_config(config: PreTrainedConfig) -> None:
         raise ModelUnsupported(_refused(kind, f"its last {shared} blocks use keys and values of blocks before them"))
 
 
+def _legal_cuts(config: PreTrainedConfig, layers: int) -> list[int]:
+    """The layers before which the model may be cut, 0 among them: not those that use the choice of one before."""
+    text: Any = config.get_text_config()
+    indexers: Sequence[str] = getattr(text, "indexer_types", None) or ()
+    return [layer for layer in range(layers) if not layer or indexers[layer : layer + 1] != ["shared"]]
+
+
 def _block_types(config: PreTrainedConfig, blocks: int) -> Sequence[str]:
     """What kind of block each is; empty where the config does not tell."""
     text: Any = config.get_text_config()
@@ -234,7 +246,7 @@ def _is_by_token(value: Any, hidden: torch.Tensor) -> bool:
         isinstance(value, torch.Tensor)
         and value is not hidden
         and value.is_floating_point()
-        and value.ndim >= hidden.ndim
+        and value.ndim >= 3
         and value.shape[:2] == hidden.shape[:2]
     )
 

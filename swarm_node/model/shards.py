@@ -87,7 +87,7 @@ def read_shard(files: ModelFiles, file: str) -> Shard:
 def needed_tensors(
     shards: tuple[Shard, ...], list_name: str, beside: Collection[str], span: Span | None
 ) -> dict[str, str]:
-    """Tensor name → file for the blocks of ``span``, or for all that is not in a block if ``span`` is None.
+    """Tensor name → file for the layers of ``span``, or for all that is not in a layer if ``span`` is None.
 
     ``beside``: names of parts of which nothing is needed.
     """

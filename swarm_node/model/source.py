@@ -70,7 +70,7 @@ class ModelSource:
     @property
     def blocks(self) -> int:
         """How many blocks the model has."""
-        return len(self.shapes.parameters)
+        return self.shapes.blocks
 
     @property
     def hidden_size(self) -> int:
@@ -99,7 +99,8 @@ class ModelSource:
 
     def needed_tensors(self, span: Span | None) -> dict[str, str]:
         """Tensor name → file for the blocks of ``span``, or for all that is not in a block if it is None."""
-        return needed_tensors(self.shards, self.shapes.list_name, self.shapes.beside, span)
+        layers = None if span is None else self.shapes.layers(span)
+        return needed_tensors(self.shards, self.shapes.list_name, self.shapes.beside, layers)
 
     def footprint(self, dtype: torch.dtype, quant: Quant = Quant.NONE) -> Footprint:
         """Memory per block, and per cached token and block."""
@@ -192,8 +193,8 @@ def read_costs(name_or_path: str, dtype_name: str) -> ModelCosts:
     shapes = shapes_of(config)
     wanted = config.dtype if dtype_name == "auto" else getattr(torch, dtype_name)
     return ModelCosts(
-        blocks=len(shapes.parameters),
+        blocks=shapes.blocks,
         footprint=shapes.footprint(wanted if isinstance(wanted, torch.dtype) else torch.float32),
-        block_parameters=max(shapes.parameters),
+        block_parameters=shapes.block_parameters,
         context_length=context_length(config),
     )

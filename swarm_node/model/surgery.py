@@ -76,8 +76,8 @@ class Skip(StandIn):
 class RemoteBlocks(StandIn):
     """Stands for the whole stack of blocks in a client's model.
 
-    Whoever drives the model sets ``forward_blocks``, which maps hidden states [batch, tokens, hidden] to what comes
-    out of the last block, of the same shape. It is called in whatever threads run the model.
+    Whoever drives the model sets ``forward_blocks``, which maps hidden states [batch, tokens, hidden], of all streams, to
+    what comes out of the last block, of the same shape. It is called in whatever threads run the model.
     """
 
     def __init__(self, output_length: int, block: nn.Module) -> None:
@@ -87,19 +87,33 @@ class RemoteBlocks(StandIn):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.forward_blocks is None:
             raise RuntimeError("set forward_blocks before running a model without blocks")
-        return as_block_output(self.forward_blocks(hidden_argument(args, kwargs)), self.output_length)
+        hidden = hidden_argument(args, kwargs)
+        return as_block_output(self.forward_blocks(hidden.flatten(2)).view(hidden.shape), self.output_length)
 
 
 class Neutral(nn.Module):
-    """An embedding, norm or projection that the client runs: zero where its result is added, else the identity."""
+    """An embedding, norm or projection that the client runs: zero where its result is added, else the identity.
+
+    Or a part that nobody runs.
+    """
+
+    weight: torch.Tensor
 
     def __init__(self, replaced: nn.Module) -> None:
         super().__init__()
         self.adds = isinstance(replaced, nn.Embedding)
-        weight = getattr(replaced, "weight", None)
-        if isinstance(weight, torch.Tensor):
-            self.weight = torch.empty(0, dtype=weight.dtype, device="cpu")
-            """Some models look up of what type theirs is."""
+        # Some models look up where and of what type that of theirs is.
+        self.register_buffer("weight", torch.empty(0, dtype=next(replaced.parameters()).dtype), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return self.weight.dtype
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         value: torch.Tensor = args[0] if args else next(one for one in kwargs.values() if one is not None)

@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from routing.errors import ModelError, ModelNotFound, ModelUnsupported, NotADecoder, UsageError
 from routing.span import Span
-from swarm_node.model.footprint import Footprint
+from swarm_node.model.footprint import Footprint, even_starts
+from swarm_node.model.outline import read_outline
 from swarm_node.model.probe import probe
 from swarm_node.model.source import ModelSource
 from swarm_node.wire import DtypeLike
@@ -256,3 +257,37 @@ def test_what_a_model_sees_with_is_neither_read_nor_fetched(name: str, tmp_path:
         tensor for tensor in names if "visual" in tensor or "vision" in tensor or "mult" in tensor
     }
     assert wanted
+
+
+@pytest.mark.parametrize(
+    ("legal", "layers", "starts"),
+    [
+        ([0, 1, 2, 3], 4, (0, 1, 2, 3)),
+        ([0, 2, 4], 6, (0, 2, 4)),
+        ([0, 1, 2, 3, 4], 9, (0, 4)),  # the last five cannot be cut, so the others are put together
+        ([0, 1, 2, 4, 5], 7, (0, 2, 4, 5)),
+        ([0], 5, (0,)),
+    ],
+)
+def test_layers_that_cannot_be_cut_are_one_block_and_the_others_are_as_large(
+    legal: list[int], layers: int, starts: tuple[int, ...]
+) -> None:
+    assert even_starts(legal, layers) == starts
+
+
+def test_blocks_of_several_layers_are_known_by_the_layers_they_have(tmp_path: Path) -> None:
+    source = ModelSource.open(str(make_model("glm_moe_dsa_shared", tmp_path)))
+    assert source.blocks == source.card.blocks == 3
+    assert source.shapes.layers(Span(1, 3)) == Span(2, 6)
+    numbers = [re.findall(r"layers\.(\d+)", name) for name in source.needed_tensors(Span(1, 2))]
+    assert {int(number) for [number] in numbers} == {2, 3}
+    assert source.footprint(torch.float32).block_bytes == 4 * max(
+        sum(source.shapes.parameters[start : start + 2]) for start in (0, 2, 4)
+    )
+    assert read_outline(str(tmp_path)) is None  # what takes transformers to know
+
+
+def test_hidden_states_of_several_streams_travel_as_one(tmp_path: Path) -> None:
+    source = ModelSource.open(str(make_model("hy_v4", tmp_path)))
+    assert source.hidden_size == 2 * 48
+    assert source.shapes.starts == (0, 1, 3, 4)
