@@ -1,11 +1,12 @@
 """Tokens per second beside plain transformers on the same weights: one node, a chain of three, many sessions at once.
 
-    python scripts/bench generate [--dtype float32] [--runs 5] [--threads 2] [--out build/bench_generate]
+    python scripts/bench generate [--hybrid] [--dtype float32] [--runs 5] [--threads 2] [--out build/bench_generate]
 
-The model is a Llama of 100 million parameters, made here. Every swarm is of real node processes on loopback, of which
-the client, this process, uses what transformers uses: the same number of threads, and only one of the two is at work at
-a time. Plain and swarm take turns; a ratio is the median over the turns. Speed is that of decoding, while all sessions
-of a case are at it, a token a step: nothing is guessed ahead. Written: results.json and ratios.png.
+The model is a Llama of 100 million parameters, or a hybrid of such a shape, made here. Every swarm is of real node
+processes on loopback, of which the client, this process, uses what transformers uses: the same number of threads, and
+only one of the two is at work at a time. Plain and swarm take turns; a ratio is the median over the turns. Speed is
+that of decoding, while all sessions of a case are at it, a token a step: nothing is guessed ahead. Written:
+results.json and ratios.png.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from bench.shared.decoding import Case, Ratio, apart, compare, show_ratios, together
 from bench.shared.harness import Out, Results, Runs
+from bench.shared.hybrid import make_hybrid
 from bench.shared.llama import make_llama, random_ids
 from routing import Span
 from swarm_node.generate import AutoSwarmModelForCausalLM
@@ -88,6 +90,7 @@ def measure(model: Path, dtype: str, runs: int, threads: int, new_tokens: int) -
 
 def main(
     dtype: Annotated[list[str] | None, typer.Option(help="May be repeated; default: float32 and bfloat16.")] = None,
+    hybrid: Annotated[bool, typer.Option(help="A model of which three of four blocks keep states.")] = False,
     runs: Runs = 5,
     threads: Annotated[int, typer.Option(min=1, help="Of every process.")] = 2,
     new_tokens: Annotated[int, typer.Option(min=8)] = 48,
@@ -99,7 +102,7 @@ def main(
     ratios: list[Ratio] = []
     with TemporaryDirectory(prefix="bench-model-") as directory:
         for name in dtype or ("float32", "bfloat16"):
-            model = make_llama(Path(directory) / name, name)
+            model = (make_hybrid if hybrid else make_llama)(Path(directory) / name, name)
             ratios += measure(model, name, runs, threads, new_tokens)
             results.write(ratios=ratios)
     show_ratios(ratios)

@@ -96,6 +96,10 @@ OWN: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE},
     },
     "cpmant": {"prompt_length": 4},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
+        "ffn_config": {"ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 64},
+    },
     "deepseek_v2": {"num_key_value_heads": 4},
     "ernie4_5_vl_moe_text": {"moe_intermediate_size": [32, 32]},
     "exaone4": {"sliding_window_pattern": 2},

@@ -48,12 +48,14 @@ def _tiny(made: Any, *, text: bool, given: PreTrainedConfig | None = None) -> Pr
     if "kv_lora_rank" in names and "num_key_value_heads" in names:
         values["num_key_value_heads"] = values["num_attention_heads"]
     if text:
-        values |= _sections(usual) | OWN.get(made.model_type, {})
+        values |= _sections(usual)
     for part in made.sub_configs or {}:
         inner = getattr(usual, part, None)
         if isinstance(inner, PreTrainedConfig):
             of_text = text and part in ("text_config", "decoder", "language_config", "llm_config")
             values[part] = _tiny(type(inner), text=of_text, given=inner).to_dict()
+    if text:
+        values |= OWN.get(made.model_type, {})
     try:
         return made(**values)
     except Exception:  # noqa: BLE001 - configs refuse in their own ways; some want tokens for what None means elsewhere

@@ -30,9 +30,15 @@ class HybridCache(RectangleCache):
 
     def keep(self, hidden: torch.Tensor) -> None:
         """The step of ``hidden``, [rows, tokens, width], is through: every session keeps its states."""
-        made = self._given | self._made
+        left = self._given | self._made
+        self._given, self._made = {}, {}
+        own: list[dict[StateName, torch.Tensor]] = [{} for _ in self._caches]
+        for name in list(left):
+            states = left.pop(name)  # so that a large batch's are never there twice
+            for row, mine in enumerate(own):
+                mine[name] = _alone(states[row])
         for row, cache in enumerate(self._caches):
-            cache.stepped(hidden[row], {name: _alone(states[row]) for name, states in made.items()})
+            cache.stepped(hidden[row], own[row])
 
     def has_previous_state(self, layer_idx: int | None = None, state_idx: int | None = None) -> bool:
         return self._begun > 0 or any(cache.written for cache in self._caches)
@@ -56,23 +62,41 @@ class HybridCache(RectangleCache):
         if past is None:
             past = conv_states.new_zeros(*conv_states.shape[:-1], width)
         seen = torch.cat([past.to(conv_states.dtype), conv_states], dim=-1)
-        self._made[name] = seen[..., -width:]
+        self._make(name, seen[..., -width:].clone())  # a view would keep all of a long prompt
         return seen
 
     def update_recurrent_state(
         self, recurrent_states: torch.Tensor, layer_idx: int, state_idx: int = 0, **_: Any
     ) -> torch.Tensor:
-        self._made[(layer_idx, "recurrent", state_idx)] = recurrent_states
+        self._make((layer_idx, "recurrent", state_idx), recurrent_states)
         return recurrent_states
+
+    def look(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """For whoever changes nothing of it: a layer's states, each [rows, …]; None if no session has any."""
+        found = [self._stacked((layer, kind, 0), copy=False) for kind in ("conv", "recurrent")]
+        return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+
+    def put(self, layer: int, conv: torch.Tensor, recurrent: torch.Tensor) -> None:
+        """What a layer has come to, each [rows, …]."""
+        self._make((layer, "conv", 0), conv)
+        self._make((layer, "recurrent", 0), recurrent)
 
     def get_linear_cache(self, layer_idx: int) -> torch.Tensor | None:
         return self._stacked((layer_idx, "recurrent", 0))
 
     def set_linear_cache(self, layer_idx: int, linear_cache: torch.Tensor) -> None:
-        self._made[(layer_idx, "recurrent", 0)] = linear_cache
+        self._make((layer_idx, "recurrent", 0), linear_cache)
 
-    def _stacked(self, name: StateName) -> torch.Tensor | None:
+    def _make(self, name: StateName, states: torch.Tensor) -> None:
+        self._made[name] = states
+        self._given.pop(name, None)
+
+    def _stacked(self, name: StateName, *, copy: bool = True) -> torch.Tensor | None:
         """The rows' states, zeros where a session begins; None if all do."""
+        if not copy and len(self._caches) == 1 and name not in self._given:
+            states = self._caches[0].states
+            only = None if states is None else states.get(name)
+            return None if only is None else only[None]
         if name not in self._given:
             held = [None if cache.states is None else cache.states.get(name) for cache in self._caches]
             like = next((state for state in held if state is not None), None)

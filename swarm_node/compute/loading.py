@@ -8,6 +8,7 @@ import torch
 
 from routing.errors import UsageError
 from routing.span import Span
+from swarm_node.compute.delta import take_lean_mixers
 from swarm_node.compute.quantised import quantise
 from swarm_node.compute.self_check import check_states, take_fastest
 from swarm_node.compute.span import BlockSpan, CachePath
@@ -39,6 +40,7 @@ def load_span(
         quantise(model, quant, device)  # before a GPU gets them all, which may have no room for the plain weights
         loaded = BlockSpan(model.to(device), span, source.shapes, dtype)
         make_fast(model)
+        take_lean_mixers(model)
     if path is not None:
         if not loaded.take(path):
             raise UsageError(f"model type {source.config.model_type} has no {path} cache path; leave it to the check")

@@ -76,8 +76,8 @@ class Skip(StandIn):
 class RemoteBlocks(StandIn):
     """Stands for the whole stack of blocks in a client's model.
 
-    Whoever drives the model sets ``forward_blocks``, which maps hidden states [batch, tokens, hidden], of all streams, to
-    what comes out of the last block, of the same shape. It is called in whatever threads run the model.
+    Whoever drives the model sets ``forward_blocks``, which maps hidden states [batch, tokens, hidden], of all streams,
+    to what comes out of the last block, of the same shape. It is called in whatever threads run the model.
     """
 
     def __init__(self, output_length: int, block: nn.Module) -> None:
