@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -19,7 +20,9 @@ def prompt(length: int, vocabulary: int = 128) -> list[int]:
 
 
 def three_spans(blocks: int) -> list[Span]:
-    return [Span(0, blocks // 3), Span(blocks // 3, 2 * blocks // 3), Span(2 * blocks // 3, blocks)]
+    """Fewer where there are fewer blocks."""
+    cuts = (0, blocks // 3, 2 * blocks // 3, blocks)
+    return [Span(start, end) for start, end in pairwise(cuts) if start < end]
 
 
 @dataclass
