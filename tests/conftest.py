@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 NODE_MODULES = ("cli.main", "cli.node_lines", "swarm_node.compute", "swarm_node.node")
 """What ``swarm node`` imports, the last three when it is called."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs the tests in the background has it ignored, by what they start too; some press Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("any machine", deadline=None)  # one that is busy is no defect of ours
 settings.load_profile("any machine")
