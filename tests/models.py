@@ -273,7 +273,13 @@ WRAPPERS: dict[str, dict[str, Any]] = {
 """Models that also see, whose text is served."""
 
 NOT_SPLIT: dict[str, dict[str, Any]] = {
-    "gemma3n_text": {"num_kv_shared_layers": 2, "head_dim": 16},
+    "gemma3n_text": {
+        "num_kv_shared_layers": 2,
+        "head_dim": 16,
+        "vocab_size_per_layer_input": VOCABULARY,
+        "hidden_size_per_layer_input": 16,
+        "laurel_rank": 8,
+    },
     "zamba2": {"num_mem_blocks": 1, "attention_head_dim": 24, "layers_block_type": ["mamba", "hybrid"] * 2},
 }
 """Decoders whose blocks need of each other more than hidden states."""

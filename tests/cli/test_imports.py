@@ -47,6 +47,7 @@ def test_a_module_that_is_loaded_already_stays(never_imported: str) -> None:
     assert imported is colorsys
 
 
+@pytest.mark.slow
 def test_a_lean_process_learns_the_shapes_of_a_model_as_any_other_does() -> None:
     """Masks of a Mistral need what torch knows in Python of tensors without memory, which is put off there."""
     code = """

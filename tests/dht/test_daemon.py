@@ -187,6 +187,7 @@ def open_files() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_opening_and_closing_peers_leaks_nothing(tmp_path: Path, started: Callable[[], set[int]]) -> None:
     def held() -> tuple[dict[str, str], list[str], set[int]]:
         threads = [thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio thread")]

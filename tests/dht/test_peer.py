@@ -193,6 +193,7 @@ def test_clocks_may_differ_a_little_but_not_much() -> None:
         check_clock(peer_id, now - 4, now, now + 0.1)
 
 
+@pytest.mark.slow
 @in_trio(60)
 async def test_a_swarm_heals_when_its_first_node_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dht.peer, "REJOIN_SECONDS", 0.3)

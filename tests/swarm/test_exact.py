@@ -15,8 +15,8 @@ from tests.models import EXACT, make_model
 from tests.swarm.runs import OPTIONS, expected, generated, prompt_of, thirds
 
 PROMPTS = [prompt_of(tokens) for tokens in (1, 17, 100, 300)]
-OF_EACH_KIND = {"llama", "gemma3_text"}
-"""Lean blocks, and windows. The blocks of all run in the tests of compute, too."""
+OF_EACH_KIND = {"llama"}
+"""Lean blocks. The blocks of all run in the tests of compute, too."""
 
 
 @pytest.mark.parametrize(

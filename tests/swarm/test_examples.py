@@ -65,6 +65,7 @@ def test_chat_answers_each_line(demo: LocalSwarm, run: Run) -> None:
     assert len(text.splitlines()) >= 2 and len(text.split()) > 10
 
 
+@pytest.mark.slow
 def test_a_node_of_ones_own_joins_serves_and_leaves(demo: LocalSwarm, tmp_path: Path) -> None:
     words = [sys.executable, str(EXAMPLES / "own_node.py"), MODEL, demo.address]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -42,7 +42,7 @@ def hop_of(swarm: LocalSwarm, model: SwarmModel, hop: int) -> NodeProcess:
     return next(node for node in swarm.nodes if node.peer_id == peer_id)
 
 
-@pytest.mark.parametrize("hop", [0, 1, 2])
+@pytest.mark.parametrize("hop", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killing_a_node_during_decode_does_not_change_the_text(path: Path, doubled: LocalSwarm, hop: int) -> None:
     notices: list[str] = []
     killed: list[NodeProcess] = []
@@ -58,7 +58,7 @@ def test_killing_a_node_during_decode_does_not_change_the_text(path: Path, doubl
     assert any("taking another way" in notice for notice in notices)
 
 
-@pytest.mark.parametrize("hop", [0, 1, 2])
+@pytest.mark.parametrize("hop", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killing_a_node_during_prefill_does_not_change_the_text(
     path: Path, doubled: LocalSwarm, hop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +107,7 @@ def test_without_a_spare_the_missing_blocks_are_named(path: Path, warm_node: Pro
             generated(model, PROMPT, streamer=AfterTokens(5, second.kill))
 
 
+@pytest.mark.slow
 def test_a_node_that_rejoins_in_time_saves_the_text(path: Path, warm_node: Program) -> None:
     notices: list[str] = []
     with LocalSwarm(str(path), OPTIONS, warm_node) as swarm:

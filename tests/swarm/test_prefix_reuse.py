@@ -46,7 +46,9 @@ def second_turn(model: Any, first: list[int]) -> tuple[list[int], list[int]]:
     return prompt, generated(model, prompt)
 
 
-@pytest.mark.parametrize("architecture", ["gemma3_text", pytest.param("bloom", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "architecture", [pytest.param(name, marks=pytest.mark.slow) for name in ("gemma3_text", "bloom")]
+)
 def test_the_second_turn_of_a_chat_is_what_it_would_have_been(
     architecture: str, tmp_path: Path, sent: list[tuple[int, int]], warm_node: Program
 ) -> None:

@@ -264,6 +264,7 @@ def test_a_thousand_properties_may_all_be_left_out() -> None:
     assert allows(grammar(tokenizer, response_format=optional(1000)), tokenizer, '{"k5": "a", "k999": "b"}')
 
 
+@pytest.mark.slow
 def test_an_answer_never_ends_because_there_are_too_many_ways_to_go_on() -> None:
     tokenizer = vocabularies.byte_level()
     with pytest.raises(UsageError, match="too many ways"):

@@ -77,6 +77,7 @@ def test_blocks_of_a_server_that_leaves_in_an_orderly_way_are_loaded_while_it_dr
     assert not swarm.served().missing()
 
 
+@pytest.mark.slow
 def test_volunteers_who_come_and_go_leave_no_block_by_moving() -> None:
     result = day(seed=0, factor=1.5, hours=0.5)
 

@@ -7,7 +7,7 @@ import pytest
 from bench.convergence import converge
 
 
-@pytest.mark.parametrize("seed", [2, 4, 22, 23])
+@pytest.mark.parametrize("seed", [2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (4, 22, 23))])
 def test_a_small_swarm_comes_to_rest_near_the_central_plan_and_never_leaves_a_block(seed: int) -> None:
     result = converge(seed)
 

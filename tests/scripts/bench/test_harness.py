@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from bench import program
 from bench.__main__ import BENCHMARKS
 from bench.shared.harness import Results, Spread, in_turns
@@ -28,6 +30,7 @@ def test_without_the_name_of_a_benchmark_all_are_listed() -> None:
     assert all(any(line.startswith(f"{name} ") for line in lines) for name in BENCHMARKS)
 
 
+@pytest.mark.slow
 def test_a_benchmark_finds_all_it_needs_by_itself_and_tells_its_options(tmp_path: Path) -> None:
     told = subprocess.run([*program("dht"), "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
 

@@ -39,6 +39,7 @@ def test_what_the_ring_costs_is_told_from_delays_and_computing() -> None:
     assert cost.ratio_to_bare == pytest.approx(0.101 / (4 * 0.021 + 0.01 + 0.002))
 
 
+@pytest.mark.slow
 def test_bare_messages_come_back() -> None:
     assert 0 < round_trip([], [], "127.0.0.1") < 1
 
