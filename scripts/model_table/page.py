@@ -14,7 +14,7 @@ _HEAD = """# Which models run
 Every model type of transformers {transformers} that goes on with a text, tried by
 
 ```sh
-python scripts/model_table --page docs/models.md    # about ten minutes
+python scripts/model_table --page docs/models.md    # about six minutes
 ```
 
 A tiny model with random weights in float32, cut in three spans, writes what transformers writes: three sessions of 1, 7

@@ -28,14 +28,12 @@ class RectangleCache(Cache):
         self._tokens = tokens
         self._begun = 0
         """Tokens of the step that forwards before this one put into each cache."""
-
-    @property
-    def _past(self) -> int:
-        return self._begun + max(cache.written for cache in self._caches)
+        self._past = max(cache.written for cache in caches)
 
     def go_on(self, tokens: int) -> None:
         """The next forward has ``tokens`` further ones."""
         self._begun += self._tokens
+        self._past += self._tokens
         self._tokens = tokens
 
     def positions(self, device: torch.device) -> torch.Tensor:

@@ -43,13 +43,42 @@ def check_states(loaded: BlockSpan) -> None:
     for block in _one_of_each_kind(loaded):
         hidden = torch.randn(5, loaded.hidden_size, generator=torch.Generator().manual_seed(block))
         at_once = _in_parts(loaded, block, hidden, (5,))
-        if not _difference(_in_parts(loaded, block, hidden, (3, 1, 1)), at_once) < _tolerance(loaded.dtype):
+        if not _goes_on(_in_parts(loaded, block, hidden, (3, 1, 1)), at_once, loaded.dtype):
             raise ModelUnsupported(
                 f"block {block} does not go on from its own state in this transformers; another version may be right"
             )
-        if not _difference(_in_parts(loaded, block, hidden, (3, 2)), at_once) < _tolerance(loaded.dtype):
+        if not _goes_on(_in_parts(loaded, block, hidden, (3, 2)), at_once, loaded.dtype) or _forgets(loaded, block):
             log.info("block %d goes on from its state only token by token", block)
             loaded.token_by_token = True
+
+
+def _goes_on(parted: torch.Tensor, at_once: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether the last two of five tokens came to the same; in half precision, whether one did."""
+    differences = [_difference(parted[token : token + 1], at_once[token : token + 1]) for token in (3, 4)]
+    # Rounding may send a token to another expert.
+    return (max if dtype is torch.float32 else min)(differences) < _tolerance(dtype)
+
+
+def _forgets(loaded: BlockSpan, block: int) -> bool:
+    """Whether a recurrent state tells in a step of one token, and not in one of several.
+
+    Bit by bit: what a state tells may be less than what rounding in half precision does.
+    """
+    layers, span = loaded.shapes.layers(Span(block, block + 1)).blocks(), Span(block, block + 1)
+
+    def after(tokens: int, *, emptied: bool) -> torch.Tensor:
+        hidden = torch.randn(6, loaded.hidden_size, generator=torch.Generator().manual_seed(block))
+        cache = loaded.new_cache(6)
+        loaded.step([Row(cache, 4)], hidden[:4], span)
+        if emptied and cache.states is not None:
+            held = {name: cache.states.get(name) for name in ((layer, "recurrent", 0) for layer in layers)}
+            empty = {name: torch.zeros_like(state) for name, state in held.items() if state is not None}
+            cache.states.stepped(cache.written, hidden[:0], empty)
+        return loaded.step([Row(cache, tokens)], hidden[4 : 4 + tokens], span)
+
+    return torch.equal(after(2, emptied=True), after(2, emptied=False)) and not torch.equal(
+        after(1, emptied=True), after(1, emptied=False)
+    )
 
 
 def _in_parts(loaded: BlockSpan, block: int, hidden: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:

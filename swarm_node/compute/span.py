@@ -130,7 +130,8 @@ class BlockSpan:
                 del self._plain[index]
                 self._lean.pop(index, None)
                 # The forward we gave it holds the block that holds it: a ring that would keep its weights for a while.
-                vars(self._layers[index]).pop("forward", None)
+                for module in self._layers[index].modules():
+                    vars(module).pop("forward", None)
                 self._layers[index] = Skip(self.shapes.output_length, self._layers[index])
         self._forget_graphs()
         self.span = span

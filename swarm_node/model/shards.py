@@ -21,6 +21,8 @@ _INDEX = "model.safetensors.index.json"
 _POINTER_BEGINS = b"version "
 """The first eight bytes of what Git keeps in place of a large file. As a length they would mean petabytes."""
 _SINGLE = "model.safetensors"
+_NUMBERED = re.compile(r"\.\d+\.")
+"""What is behind it is inside of a block, where names may be those of other parts."""
 _OTHER_LIST_NAMES = ("layers", "blocks", "h", "layer")
 """Of blocks, in checkpoints whose tensors transformers renames when it loads them."""
 
@@ -95,7 +97,7 @@ def needed_tensors(
         name: shard.file
         for shard in shards
         for name in shard.tensors()
-        if not any(part in beside for part in name.split("."))
+        if not any(part in beside for part in _NUMBERED.split(name, maxsplit=1)[0].split("."))
     }
     for listed in (list_name, *_OTHER_LIST_NAMES):
         block = re.compile(rf"(?:^|\.){re.escape(listed)}\.(\d+)\.")

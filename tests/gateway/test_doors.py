@@ -127,13 +127,14 @@ def test_pages_of_other_hosts_may_not_ask_unless_allowed() -> None:
         (b'{"model": "x", "temperature": 1e999, "messages": [{"role": "user"}]}', 400, "temperature"),
         (b'{"model": "x", "messages": [{"role": "user"}], "tools": [{"type": "function", "function": {"name": "f", '
          b'"parameters": {"maximum": 1e999}}}]}', 400, "1e999 is larger than any number can be"),
+        (b'{"model": "x", "messages": [{"role": "user"}], "unknown": ' + b"9" * 5000 + b"}", 400, "out of range"),
         (b'{"model": "x", "messages": [{"role": "user"}], "stop": [""]}', 400, "stop.0: String should have at least 1"),
         (b'{"model": "x", "messages": [{"role": "user"}], "top_logprobs": 3}', 400, "top_logprobs needs logprobs"),
         (b'{"model": "x", "messages": [{"role": "user"}]}', 404, "'x' is not served here"),
         (b" " * (BODY_BYTES + 1), 413, "shorten it"),
     ],
     ids=["nothing", "half", "deep", "no text", "a list", "no fields", "a long name", "not a number", "infinite",
-         "infinite inside", "one of a list", "two fields", "an unknown model", "too long"],
+         "infinite inside", "a long number", "one of a list", "two fields", "an unknown model", "too long"],
 )  # fmt: skip
 def test_a_body_that_cannot_be_is_told_so_in_one_line(body: bytes, status: int, says: str) -> None:
     reply = post(body=body)

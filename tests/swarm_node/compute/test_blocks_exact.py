@@ -10,12 +10,14 @@ import torch
 from swarm_node.compute.lean import LEAN_MODELS
 from swarm_node.compute.span import CachePath
 from swarm_node.testing import LocalChain, prompt
-from tests.models import ALSO, EXACT, INDEXED, WRAPPERS, make_model
+from tests.models import ALSO, EXACT, HYBRID, INDEXED, WRAPPERS, make_model
 from tests.swarm_node.yardstick import transformers_says
 
 NEW_TOKENS = 12
 PROMPTS = (1, 7, 40)
 CHUNK = 16
+STATEFUL = ("qwen3_5_text", "lfm2", "jamba")
+"""Of those that keep states; the others are slow only for being many."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +43,16 @@ def test_sessions_that_share_batches_each_write_what_transformers_writes(
     _compare(directory, LocalChain(directory, device=device))
 
 
-@pytest.mark.parametrize("name", [*INDEXED, *WRAPPERS])
-def test_models_that_index_their_keys_or_also_see_write_what_transformers_writes(
+@pytest.mark.parametrize(
+    "name",
+    [
+        *STATEFUL,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in HYBRID if name not in STATEFUL),
+        *INDEXED,
+        *WRAPPERS,
+    ],
+)
+def test_models_that_keep_states_index_their_keys_or_also_see_write_what_transformers_writes(
     name: str, device: str, tmp_path: Path
 ) -> None:
     directory = make_model(name, tmp_path)
@@ -79,7 +89,10 @@ def test_tokens_that_were_rolled_back_leave_no_trace(name: str, device: str, tmp
     assert troubled.tokens == plain.tokens
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "llama4_text", "gpt_oss"])
+@pytest.mark.parametrize(
+    "name",
+    ["llama", "gemma2", "llama4_text", "gpt_oss", "qwen3_5_text", pytest.param("jamba", marks=pytest.mark.slow)],
+)
 def test_long_sessions_and_new_ones_share_batches(name: str, device: str, tmp_path: Path) -> None:
     directory = make_model(name, tmp_path)
     prompts = [prompt(300), prompt(2), prompt(150), prompt(64)]
